@@ -1,0 +1,97 @@
+package push
+
+import "time"
+
+// AllTypes is the business type a connection names to take every type.
+const AllTypes = "all"
+
+// DefaultType is the business type of a request that names none.
+const DefaultType = "default"
+
+// Limits on what identifies a message. They keep index entries small and let a
+// user id stand in a URL path.
+const (
+	MaxUserBytes = 256
+	MaxTypeBytes = 128
+	MaxIDBytes   = 256
+)
+
+// Message is a request, understood.
+type Message struct {
+	// Partition and Offset say where this offering of the message stands in the
+	// request topic.
+	Partition int32
+	Offset    int64
+
+	ID          string
+	User        string
+	Type        string
+	Source      string
+	ContentType string
+	// TraceParent is the W3C trace context the producer sent, or empty.
+	TraceParent string
+
+	// Time is when the event happened by the producer's word, else when the
+	// record was written.
+	Time time.Time
+	// FirstSeen is when the message was first written to the request topic.
+	FirstSeen time.Time
+	// Expires ends the message's time to live.
+	Expires time.Time
+
+	// Attempt counts the offerings of the message to gateways, this one
+	// included: 1 for what a producer wrote.
+	Attempt int
+	// Failures counts the attempts that failed before this offering. Only these
+	// exhaust a message; an offering for a user who was away is not a failure.
+	Failures int
+	// EndsWait is the origin of the wait this offering came from, -1 if none.
+	EndsWait int64
+
+	// Data is the payload. It aliases the record it was parsed from.
+	Data []byte
+	// JSON says that the content type is a JSON one; Data is then valid JSON.
+	JSON bool
+}
+
+// Status is how far a delivery at one gateway came.
+type Status uint8
+
+// Held: written to a connection that acknowledges; its word is awaited.
+// Done: delivered. Failed: every session of the user has failed it.
+const (
+	Held Status = iota + 1
+	Done
+	Failed
+)
+
+func (s Status) String() string {
+	switch s {
+	case Held:
+		return "held"
+	case Done:
+		return "delivered"
+	case Failed:
+		return "failed"
+	default:
+		return "unknown"
+	}
+}
+
+// Reporter is told how the delivery of one message goes on. For each message:
+// Held at most once, then Done or Failed exactly once. After Failed a late Done
+// may still follow, when a client acknowledges after all; reason is set for
+// Failed only. Report must not block, and is called from any goroutine.
+type Reporter interface {
+	Report(m *Message, s Status, reason Reason)
+}
+
+// Binding is one session as the custodian needs to know it: a user who connected
+// for a business type (AllTypes for every one).
+type Binding struct {
+	User, Type string
+}
+
+// Takes says whether a session bound to the type named session takes messages of
+// the type named message.
+func Takes(session, message string) bool { return session == AllTypes || session == message }
