@@ -45,7 +45,7 @@ type Message struct {
 	// Failures counts the attempts that failed before this offering. Only these
 	// exhaust a message; an offering for a user who was away is not a failure.
 	Failures int
-	// EndsWait is the origin of the wait this offering came from, -1 if none.
+	// EndsWait is the origin of the wait this offering came from, NoWait if none.
 	EndsWait int64
 
 	// Data is the payload. It aliases the record it was parsed from.

@@ -1,0 +1,89 @@
+package push
+
+import (
+	"bytes"
+	"strconv"
+	"time"
+)
+
+// Headers the platform writes. All are text; times are RFC 3339.
+const (
+	HeaderMessageID = "pushgate-id"
+	HeaderAttempt   = "pushgate-attempt"
+	HeaderFailures  = "pushgate-failures"
+	HeaderFirstSeen = "pushgate-first-seen"
+	HeaderExpires   = "pushgate-expires"
+	// HeaderWait on a request: the wait (by its origin) this offering ends. On a
+	// retry record: which wait it is or ends.
+	HeaderWait   = "pushgate-wait"
+	HeaderKind   = "pushgate-kind"
+	HeaderReason = "pushgate-reason"
+	HeaderDue    = "pushgate-due"
+
+	HeaderError           = "pushgate-error"
+	HeaderOriginTopic     = "pushgate-origin-topic"
+	HeaderOriginPartition = "pushgate-origin-partition"
+	HeaderOriginOffset    = "pushgate-origin-offset"
+	HeaderDeadAt          = "pushgate-dead-at"
+	HeaderNode            = "pushgate-node"
+)
+
+// NoWait says that an offering came from no wait.
+const NoWait int64 = -1
+
+var platformPrefix = []byte("pushgate-")
+
+// Lineage is what the platform knows of a message beyond what its producer
+// wrote. It travels in headers from one offering to the next.
+type Lineage struct {
+	ID        string
+	Attempt   int
+	Failures  int
+	FirstSeen time.Time
+	Expires   time.Time
+}
+
+// Lineage of the offering m.
+func (m *Message) Lineage() Lineage {
+	return Lineage{ID: m.ID, Attempt: m.Attempt, Failures: m.Failures, FirstSeen: m.FirstSeen, Expires: m.Expires}
+}
+
+// OfferRecord makes the request that offers a message again, or that moves it to
+// its user's home: what the producer wrote, with the lineage in headers. endsWait
+// names the wait this offering ends, by its origin; NoWait if none. The result
+// shares Key and Value with src.
+func OfferRecord(src *Record, l Lineage, endsWait int64) Record {
+	h := src.Headers.withoutPlatform()
+	l.addTo(&h)
+	if endsWait >= 0 {
+		h.AddText(HeaderWait, strconv.FormatInt(endsWait, 10))
+	}
+	return Record{Key: src.Key, Value: src.Value, Headers: h}
+}
+
+func (l Lineage) addTo(h *Headers) {
+	h.AddText(HeaderMessageID, l.ID)
+	h.AddText(HeaderAttempt, strconv.Itoa(l.Attempt))
+	if l.Failures > 0 {
+		h.AddText(HeaderFailures, strconv.Itoa(l.Failures))
+	}
+	h.addTime(HeaderFirstSeen, l.FirstSeen)
+	h.addTime(HeaderExpires, l.Expires)
+}
+
+func (h *Headers) addTime(key string, t time.Time) {
+	if !t.IsZero() {
+		h.AddText(key, t.UTC().Format(time.RFC3339Nano))
+	}
+}
+
+// withoutPlatform copies the headers a producer wrote.
+func (h Headers) withoutPlatform() Headers {
+	kept := Headers{raw: make([]byte, 0, len(h.raw)+192)}
+	for key, value := range h.All() {
+		if !bytes.HasPrefix(key, platformPrefix) {
+			kept.Add(string(key), value)
+		}
+	}
+	return kept
+}

@@ -1,0 +1,235 @@
+package push
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"mime"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// Headers producers may set: the CloudEvents Kafka binding in binary mode.
+const (
+	HeaderID          = "ce_id"
+	HeaderType        = "ce_type"
+	HeaderSource      = "ce_source"
+	HeaderTime        = "ce_time"
+	HeaderExpiryTime  = "ce_expirytime"
+	HeaderSpecVersion = "ce_specversion"
+	HeaderContentType = "content-type"
+	HeaderTraceParent = "traceparent"
+)
+
+// Limits bound what a request may be.
+type Limits struct {
+	// MaxBytes of payload.
+	MaxBytes int
+	// DefaultTTL is the time to live of a request that states no expiry, counted
+	// from when its record was written.
+	DefaultTTL time.Duration
+}
+
+// ParseRequest understands a record of the request topic. All headers are
+// optional. A record that is no valid request gives an *InvalidError; the
+// message then still carries what could be read, so that a dead letter can name
+// user and id. Strings of the message are copies; Data aliases the record.
+func ParseRequest(rec *Record, topic string, limits Limits) (Message, error) {
+	m := Message{
+		Partition: rec.Partition,
+		Offset:    rec.Offset,
+		Type:      DefaultType,
+		Attempt:   1,
+		EndsWait:  NoWait,
+		FirstSeen: rec.Time,
+		Time:      rec.Time,
+		Data:      rec.Value,
+	}
+	var first *InvalidError
+	invalid := func(format string, args ...any) {
+		if first == nil {
+			first = &InvalidError{Reason: Invalid, Text: fmt.Sprintf(format, args...)}
+		}
+	}
+	for key, value := range rec.Headers.All() {
+		if text := m.applyHeader(key, value); text != "" {
+			invalid("%s", text)
+		}
+	}
+	if m.ID == "" {
+		m.ID = DefaultID(topic, rec.Partition, rec.Offset)
+	}
+	if m.Expires.IsZero() {
+		m.Expires = m.FirstSeen.Add(limits.DefaultTTL)
+	}
+	if text := checkUser(rec.Key); text != "" {
+		invalid("%s", text)
+	} else {
+		m.User = string(rec.Key)
+	}
+	if text := checkName("ce_type", m.Type, MaxTypeBytes); text != "" {
+		invalid("%s", text)
+	}
+	if len(m.ID) > MaxIDBytes || !utf8.ValidString(m.ID) {
+		invalid("ce_id is longer than %d bytes or not UTF-8", MaxIDBytes)
+	}
+	if limits.MaxBytes > 0 && len(rec.Value) > limits.MaxBytes && first == nil {
+		first = &InvalidError{
+			Reason: TooLarge,
+			Text:   fmt.Sprintf("payload of %d bytes, the limit message.max_bytes is %d", len(rec.Value), limits.MaxBytes),
+		}
+	}
+	if m.JSON = isJSON(m.ContentType); m.JSON && first == nil && !json.Valid(rec.Value) {
+		invalid("content type is %s but the payload is not valid JSON", m.ContentType)
+	}
+	if first != nil {
+		return m, first
+	}
+	return m, nil
+}
+
+// DefaultID names a message that has no ce_id by where it was first written.
+func DefaultID(topic string, partition int32, offset int64) string {
+	b := make([]byte, 0, len(topic)+24)
+	b = append(b, topic...)
+	b = append(b, '/')
+	b = strconv.AppendInt(b, int64(partition), 10)
+	b = append(b, '/')
+	b = strconv.AppendInt(b, offset, 10)
+	return string(b)
+}
+
+// applyHeader takes over one header and says what is wrong with it, if anything.
+// Headers of the platform come after the producer's and win over them.
+func (m *Message) applyHeader(key, value []byte) string {
+	switch string(key) {
+	case HeaderID:
+		if m.ID == "" {
+			m.ID = string(value)
+		}
+	case HeaderType:
+		m.Type = string(value)
+	case HeaderSource:
+		m.Source = string(value)
+	case HeaderContentType:
+		m.ContentType = string(value)
+	case HeaderTraceParent:
+		m.TraceParent = string(value)
+	case HeaderTime:
+		return parseTime(HeaderTime, value, &m.Time)
+	case HeaderExpiryTime:
+		if m.Expires.IsZero() {
+			return parseTime(HeaderExpiryTime, value, &m.Expires)
+		}
+	default:
+		if bytes.HasPrefix(key, platformPrefix) {
+			return m.applyPlatformHeader(key, value)
+		}
+	}
+	return ""
+}
+
+func (m *Message) applyPlatformHeader(key, value []byte) string {
+	switch string(key) {
+	case HeaderMessageID:
+		m.ID = string(value)
+	case HeaderExpires:
+		return parseTime(HeaderExpires, value, &m.Expires)
+	case HeaderFirstSeen:
+		return parseTime(HeaderFirstSeen, value, &m.FirstSeen)
+	case HeaderAttempt:
+		return parseCount(HeaderAttempt, value, &m.Attempt)
+	case HeaderFailures:
+		return parseCount(HeaderFailures, value, &m.Failures)
+	case HeaderWait:
+		n, err := strconv.ParseInt(string(value), 10, 64)
+		if err != nil || n < 0 {
+			return fmt.Sprintf("%s %q is no offset", HeaderWait, clip(value))
+		}
+		m.EndsWait = n
+	}
+	return ""
+}
+
+// maxCount bounds attempts and failures read from headers: more is no history
+// of a message but somebody's mistake, and would wrap smaller integers.
+const maxCount = 1 << 15
+
+func parseCount(name string, value []byte, into *int) string {
+	n, err := strconv.Atoi(string(value))
+	if err != nil || n < 0 || n > maxCount {
+		return fmt.Sprintf("%s %q is no number from 0 to %d", name, clip(value), maxCount)
+	}
+	*into = n
+	return ""
+}
+
+func parseTime(name string, value []byte, into *time.Time) string {
+	t, err := time.Parse(time.RFC3339Nano, string(value))
+	if err != nil {
+		return fmt.Sprintf("%s %q is no RFC 3339 time, such as 2030-01-02T15:04:05Z", name, clip(value))
+	}
+	*into = t
+	return ""
+}
+
+// CheckUser says what is wrong with a user id, or returns nil.
+func CheckUser(user string) error {
+	if text := checkUser([]byte(user)); text != "" {
+		return &InvalidError{Reason: Invalid, Text: text}
+	}
+	return nil
+}
+
+// CheckType says what is wrong with a business type, or returns nil.
+func CheckType(name string) error {
+	if text := checkName("business type", name, MaxTypeBytes); text != "" {
+		return &InvalidError{Reason: Invalid, Text: text}
+	}
+	return nil
+}
+
+func checkUser(key []byte) string {
+	if len(key) == 0 {
+		return "no key: the key of a request is the user id"
+	}
+	return checkName("user id", string(key), MaxUserBytes)
+}
+
+func checkName(what, s string, limit int) string {
+	switch {
+	case s == "":
+		return what + " is empty"
+	case len(s) > limit:
+		return fmt.Sprintf("%s is %d bytes long, the limit is %d", what, len(s), limit)
+	case !utf8.ValidString(s):
+		return what + " is not UTF-8"
+	case strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f }):
+		return what + " has control characters"
+	default:
+		return ""
+	}
+}
+
+// isJSON says whether a content type is JSON by itself or by its suffix.
+func isJSON(contentType string) bool {
+	if contentType == "" {
+		return false
+	}
+	if contentType == "application/json" {
+		return true
+	}
+	media, _, err := mime.ParseMediaType(contentType)
+	return err == nil && (media == "application/json" || media == "text/json" || strings.HasSuffix(media, "+json"))
+}
+
+// clip shortens what somebody sent before it goes into an error text.
+func clip(b []byte) string {
+	const limit = 64
+	if len(b) > limit {
+		return string(b[:limit]) + "…"
+	}
+	return string(b)
+}
