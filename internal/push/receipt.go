@@ -65,7 +65,7 @@ var errShortReceipt = errors.New("receipt ends early")
 // lists are sorted and written as runs (gap to the previous run, length), so
 // that a busy partition costs about two bytes for a stretch of deliveries. The
 // lists of r are sorted and deduplicated in place.
-func (r *Receipt) AppendBinary(dst []byte) ([]byte, error) {
+func (r *Receipt) AppendBinary(dst []byte) []byte {
 	dst = append(dst, receiptVersion, byte(r.Presence))
 	dst = appendText(dst, r.Node)
 	dst = binary.AppendVarint(dst, r.Epoch)
@@ -85,7 +85,7 @@ func (r *Receipt) AppendBinary(dst []byte) ([]byte, error) {
 		dst = appendText(dst, b.User)
 		dst = appendText(dst, b.Type)
 	}
-	return dst, nil
+	return dst
 }
 
 // DecodeReceipt decodes what AppendBinary wrote. The result aliases nothing.

@@ -162,3 +162,6 @@ func cutVarBytes(raw []byte) (value, rest []byte, ok bool) {
 	}
 	return raw[:n:n], raw[n:], true
 }
+
+// AppendRaw appends the encoded headers, without a leading count, to dst.
+func (h Headers) AppendRaw(dst []byte) []byte { return append(dst, h.raw...) }
