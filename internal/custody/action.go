@@ -1,0 +1,307 @@
+package custody
+
+import (
+	"slices"
+	"time"
+
+	"pushgate/internal/push"
+)
+
+// ActionKind is what is to be written.
+type ActionKind uint8
+
+// The actions.
+const (
+	// MakeWait writes the message to the retry log.
+	MakeWait ActionKind = iota + 1
+	// Offer writes it to this request partition once more.
+	Offer
+	// EndWait writes the end of its wait to the retry log.
+	EndWait
+	// DeadLetter writes it to the dead letters.
+	DeadLetter
+	// MoveHome writes it to the request partition its user lives in.
+	MoveHome
+)
+
+func (k ActionKind) String() string {
+	names := [...]string{"", "make wait", "offer", "end wait", "dead-letter", "move home"}
+	if int(k) < len(names) {
+		return names[k]
+	}
+	return "unknown"
+}
+
+// Action is one durable write the machine asks for. Whoever carries it out
+// answers with Done, Lost or Refused.
+type Action struct {
+	ID   uint64
+	Kind ActionKind
+	// Origin is the offset of the offering it is about. Where FromRetry is set, the
+	// message stands in the retry log at RetryAt, else in the request partition at
+	// Origin.
+	Origin    int64
+	FromRetry bool
+	RetryAt   int64
+	User      string
+
+	Attempt, Failures int
+	Reason            push.Reason
+	Text              string
+	Due               time.Time
+	Home              int32
+}
+
+type pendingAction struct {
+	kind  ActionKind
+	entry *entry
+}
+
+// act asks for a write on behalf of an entry.
+func (m *Machine) act(e *entry, a Action) {
+	m.nextID++
+	a.ID, a.Origin, a.RetryAt = m.nextID, e.origin, e.retryAt
+	a.FromRetry = e.retryAt != notInRetry
+	if e.owner != nil {
+		a.User = e.owner.name
+	}
+	m.pending[a.ID] = pendingAction{kind: a.Kind, entry: e}
+	m.actions = append(m.actions, a)
+}
+
+// Actions takes over what is to be written since the last call, in order. Writes
+// to one partition must be carried out in that order.
+func (m *Machine) Actions() []Action {
+	a := m.actions
+	m.actions = nil
+	return a
+}
+
+// Settled takes over what has been decided since the last call.
+func (m *Machine) Settled() []Settled {
+	s := m.ended
+	m.ended = nil
+	return s
+}
+
+// Done says that an action is durable, at offset at of its log.
+func (m *Machine) Done(id uint64, at int64) {
+	p, ok := m.pending[id]
+	if !ok {
+		return
+	}
+	delete(m.pending, id)
+	e := p.entry
+	switch p.kind {
+	case MakeWait:
+		m.waitWritten(e, at)
+	case Offer, MoveHome:
+		m.report(e, push.OutcomeNone, e.reason, "")
+		m.release(e)
+		m.leave(e)
+	case DeadLetter:
+		outcome := push.DeadLettered
+		if e.reason == push.TimeToLive {
+			outcome = push.Expired
+		}
+		m.report(e, outcome, e.reason, "")
+		m.release(e)
+		m.leave(e)
+	case EndWait:
+		m.retry.Advance(at + 1)
+		m.waitEnded(e)
+	}
+	m.trimReceipts()
+}
+
+// waitWritten: the message is safe in the retry log, its offering settles.
+func (m *Machine) waitWritten(e *entry, at int64) {
+	e.retryAt = at
+	m.retry.Track(at)
+	m.retry.Advance(at + 1)
+	delete(m.flights, e.origin)
+	m.waits[e.origin] = e
+	m.settle(e.origin)
+	e.claims = nil
+	switch {
+	case e.over:
+		m.report(e, push.Delivered, push.ReasonNone, "")
+		m.endWait(e)
+	case e.wanted && m.restored:
+		m.offer(e)
+	default:
+		e.enter(waiting)
+		if m.restored {
+			m.timers.add(e)
+		}
+		m.failedLate(e, e.late)
+	}
+}
+
+// waitEnded: nothing of the wait is needed any more.
+func (m *Machine) waitEnded(e *entry) {
+	m.release(e)
+	m.retry.Settle(e.retryAt)
+	m.drop(e)
+	for _, o := range e.blocks {
+		settled := m.blocked[o]
+		delete(m.blocked, o)
+		if settled {
+			m.requests.Settle(o)
+		}
+	}
+}
+
+// Lost says that the message an action is about cannot be read any more: its log
+// was trimmed past it. There is nothing left to keep; the caller reports it.
+func (m *Machine) Lost(id uint64) {
+	p, ok := m.pending[id]
+	if !ok {
+		return
+	}
+	delete(m.pending, id)
+	m.release(p.entry)
+	m.leave(p.entry)
+	m.trimReceipts()
+}
+
+// Refused says that the broker will never take an action's record. The message
+// is dead-lettered instead, with the broker's words.
+func (m *Machine) Refused(id uint64, text string) {
+	p, ok := m.pending[id]
+	if !ok || p.kind == EndWait || p.kind == DeadLetter {
+		return // no other place is left: the caller keeps trying
+	}
+	delete(m.pending, id)
+	m.die(p.entry, push.TooLarge, text)
+}
+
+// Restored wait, as read from the retry log.
+type Restored struct {
+	// At is its offset in the retry log.
+	At         int64
+	User, Type string
+	push.Wait
+	// Foreign: the user's home is the partition Home, not this one.
+	Foreign bool
+	Home    int32
+}
+
+// RestoreWait takes in a wait record read at takeover. A wait that was written
+// twice stands where it was written last.
+func (m *Machine) RestoreWait(r Restored) {
+	m.retry.Track(r.At)
+	m.retry.Advance(r.At + 1)
+	if e := m.waits[r.Origin]; e != nil {
+		m.retry.Settle(e.retryAt)
+		e.retryAt = r.At
+		return
+	}
+	e := &entry{
+		origin: r.Origin, retryAt: r.At, typ: m.intern(r.Type), timer: -1,
+		expires: r.Expires.UnixMilli(), due: r.Due.UnixMilli(),
+		attempt: r.Attempt, failures: r.Failures, reason: r.Reason,
+		foreign: r.Foreign, home: r.Home,
+	}
+	m.waits[r.Origin] = e
+	m.link(e, r.User)
+	e.enter(waiting)
+}
+
+// RestoreEnd takes in an end record read at takeover.
+func (m *Machine) RestoreEnd(origin int64) {
+	if e := m.waits[origin]; e != nil {
+		m.retry.Settle(e.retryAt)
+		m.drop(e)
+	}
+}
+
+// RetryRead says that every retry record below next was read.
+func (m *Machine) RetryRead(next int64) { m.retry.Advance(next) }
+
+// Positions is what may be committed: nothing below these offsets is needed to
+// take over the partition.
+type Positions struct{ Requests, Receipts, Retry int64 }
+
+// Positions returns what may be committed now. They never go back.
+func (m *Machine) Positions() Positions {
+	m.trimReceipts()
+	return Positions{
+		Requests: m.requests.Committable(),
+		Receipts: m.receipts.committable(),
+		Retry:    m.retry.Committable(),
+	}
+}
+
+// Stats counts what the machine holds.
+type Stats struct {
+	InFlight, Waiting, Pending, Gateways int
+	// Next is the next request to read; Unsettled the oldest that is not settled.
+	Next, Unsettled int64
+}
+
+// Stats returns the current counts.
+func (m *Machine) Stats() Stats {
+	return Stats{
+		InFlight: len(m.flights), Waiting: len(m.waits), Pending: len(m.pending), Gateways: len(m.gateways),
+		Next: m.next, Unsettled: m.requests.Committable(),
+	}
+}
+
+// receiptMarks knows which receipts a successor would still need: those that
+// speak of unsettled requests, and those whose consequences are not durable.
+type receiptMarks struct {
+	marks []*receiptMark
+	next  int64
+}
+
+type receiptMark struct {
+	at int64
+	// through: the receipt says nothing of requests from here on.
+	through int64
+	// holds counts the waits that end or are offered because of it.
+	holds int
+}
+
+func (r *receiptMarks) add(at int64) *receiptMark {
+	mark := &receiptMark{at: at}
+	r.marks = append(r.marks, mark)
+	r.next = at + 1
+	return mark
+}
+
+func (r *receiptMarks) committable() int64 {
+	if len(r.marks) > 0 {
+		return r.marks[0].at
+	}
+	return r.next
+}
+
+// trimReceipts forgets the oldest receipts as far as nobody needs them.
+func (m *Machine) trimReceipts() {
+	settled := m.requests.Committable()
+	needed := slices.IndexFunc(m.receipts.marks, func(r *receiptMark) bool {
+		return r.holds > 0 || r.through > settled
+	})
+	if needed < 0 {
+		needed = len(m.receipts.marks)
+	}
+	clear(m.receipts.marks[:needed])
+	m.receipts.marks = m.receipts.marks[needed:]
+}
+
+// hold keeps a receipt until what it caused for e is durable. A nil mark stands
+// for a receipt that is kept for another reason.
+func (m *Machine) hold(e *entry, mark *receiptMark) {
+	if mark != nil && e.mark == nil {
+		e.mark = mark
+		mark.holds++
+	}
+}
+
+func (m *Machine) release(e *entry) {
+	if e.mark != nil {
+		e.mark.holds--
+		e.mark = nil
+	}
+}

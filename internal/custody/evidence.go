@@ -1,0 +1,305 @@
+package custody
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"time"
+
+	"pushgate/internal/push"
+)
+
+// gateway is one life of a gateway, as its receipts on this partition tell it.
+type gateway struct {
+	node        string
+	epoch       int64
+	readThrough int64
+	// heard and progressed are in observed time.
+	heard, progressed time.Duration
+	gone              bool
+}
+
+// earlyWord is what a receipt said of a request this custodian has not read yet.
+type earlyWord struct {
+	from   *gateway
+	status wordStatus
+	reason push.Reason
+}
+
+// earlyBinding is a session that was opened after its gateway had read further
+// than this custodian: requests in between, the session has not seen.
+type earlyBinding struct {
+	session     string // the business type it takes
+	readThrough int64
+}
+
+type wordStatus uint8
+
+const (
+	wordDelivered wordStatus = iota
+	wordClaimed              // held or queued: that gateway answers for it
+	wordFailed
+)
+
+// Receipt takes in the receipt at offset at of the receipt topic. Offsets must
+// grow; one that was seen is ignored.
+func (m *Machine) Receipt(at int64, r *push.Receipt) {
+	if at < m.receipts.next {
+		return
+	}
+	mark := m.receipts.add(at)
+	g := m.gatewayOf(r)
+	for _, o := range r.Delivered {
+		m.word(mark, o, earlyWord{from: g, status: wordDelivered})
+	}
+	for _, list := range [][]int64{r.Held, r.Queued} {
+		for _, o := range list {
+			m.word(mark, o, earlyWord{from: g, status: wordClaimed})
+		}
+	}
+	for _, f := range r.Failed {
+		m.word(mark, f.Offset, earlyWord{from: g, status: wordFailed, reason: f.Reason})
+	}
+	for _, b := range r.Connected {
+		m.connected(mark, b, r.ReadThrough)
+	}
+	if r.Presence == push.Goodbye && !g.gone {
+		m.bury(g)
+	}
+	m.judge()
+}
+
+// ReceiptsRead says that every receipt below next was read, also where the log
+// has gaps or records that are no receipts.
+func (m *Machine) ReceiptsRead(next int64) { m.receipts.next = max(m.receipts.next, next) }
+
+// gatewayOf finds or makes the life a receipt speaks for. A newer epoch ends the
+// older one. An older epoch (a process that shares its id with a newer one)
+// speaks only for what it delivered or failed: it is returned as gone.
+func (m *Machine) gatewayOf(r *push.Receipt) *gateway {
+	g := m.gateways[r.Node]
+	if g != nil && r.Epoch < g.epoch {
+		return &gateway{node: r.Node, epoch: r.Epoch, gone: true}
+	}
+	if g == nil || r.Epoch > g.epoch {
+		if g != nil {
+			m.bury(g)
+		}
+		g = &gateway{node: r.Node, epoch: r.Epoch, progressed: m.observed}
+		m.gateways[r.Node] = g
+	}
+	g.heard = m.observed
+	if r.ReadThrough > g.readThrough {
+		g.readThrough = r.ReadThrough
+		g.progressed = m.observed
+	}
+	return g
+}
+
+// buryTheSilent ends the life of every gateway that was not heard for the window.
+func (m *Machine) buryTheSilent() {
+	var silent []*gateway
+	for _, g := range m.gateways {
+		if m.observed-g.heard > m.policy.Custody.Window {
+			silent = append(silent, g)
+		}
+	}
+	slices.SortFunc(silent, func(a, b *gateway) int { return cmp.Compare(a.node, b.node) })
+	for _, g := range silent {
+		m.bury(g)
+	}
+}
+
+// bury ends the life of a gateway: nobody answers any more for what it claimed.
+func (m *Machine) bury(g *gateway) {
+	g.gone = true
+	delete(m.gateways, g.node)
+	for _, e := range sortedByOrigin(m.flights) {
+		if e.state == inFlight && e.unclaim(g) && len(e.claims) == 0 {
+			m.giveBack(e)
+		}
+	}
+}
+
+func (e *entry) unclaim(g *gateway) bool {
+	i := slices.Index(e.claims, g)
+	if i < 0 {
+		return false
+	}
+	e.claims = slices.Delete(e.claims, i, i+1)
+	return true
+}
+
+// word applies what a gateway said of one offering.
+func (m *Machine) word(mark *receiptMark, origin int64, w earlyWord) {
+	mark.through = max(mark.through, origin+1)
+	if e := m.flights[origin]; e != nil {
+		m.apply(e, w)
+		return
+	}
+	if e := m.waits[origin]; e != nil {
+		switch w.status {
+		case wordDelivered:
+			m.deliveredLate(mark, e, w.from)
+		case wordFailed:
+			m.failedLate(e, w.reason)
+		case wordClaimed: // a Delivered or Failed follows
+		}
+		return
+	}
+	if origin >= m.next {
+		m.early[origin] = append(m.early[origin], w)
+	}
+}
+
+// apply applies a gateway's word to an offering in flight.
+func (m *Machine) apply(e *entry, w earlyWord) {
+	switch w.status {
+	case wordDelivered:
+		m.delivered(e, w.from)
+	case wordClaimed:
+		if e.state == inFlight && !w.from.gone && !slices.Contains(e.claims, w.from) {
+			e.claims = append(e.claims, w.from)
+		}
+	case wordFailed:
+		switch {
+		case e.state == inFlight:
+			m.failedAt(e, w.from, w.reason)
+		case e.state == waitPending && w.reason.UsesAttempt():
+			e.late = w.reason
+		}
+	}
+}
+
+// applyEarly applies what was said of an offering before it was read.
+func (m *Machine) applyEarly(e *entry, words []earlyWord) {
+	for _, w := range words {
+		if m.flights[e.origin] == e {
+			m.apply(e, w)
+		}
+	}
+}
+
+// failedAt takes in that one gateway could not deliver. While another gateway
+// answers for the message, nothing is decided.
+func (m *Machine) failedAt(e *entry, g *gateway, reason push.Reason) {
+	e.unclaim(g)
+	if reason.UsesAttempt() {
+		e.failed, e.reason = true, reason
+	}
+	switch {
+	case len(e.claims) > 0:
+	case e.failed:
+		m.attemptFailed(e)
+	default:
+		m.giveBack(e) // the user left; others may hold them
+	}
+}
+
+// giveBack puts an offering that a gateway gave up under judgement again.
+func (m *Machine) giveBack(e *entry) {
+	if e.failed {
+		m.attemptFailed(e)
+		return
+	}
+	m.returned = append(m.returned, e)
+}
+
+// judge concludes that nobody owns the user of an offering, where that is
+// certain: every living gateway has read past it and none answers for it.
+func (m *Machine) judge() {
+	if !m.restored {
+		return
+	}
+	for len(m.queue) > 0 {
+		e := m.queue[0]
+		open := e.state == inFlight && len(e.claims) == 0 && m.flights[e.origin] == e
+		if open && !m.seenByAll(e) {
+			break
+		}
+		m.queue[0] = nil
+		m.queue = m.queue[1:]
+		if open {
+			m.nobodyHere(e)
+		}
+	}
+	if len(m.returned) == 0 {
+		return
+	}
+	kept := m.returned[:0]
+	for _, e := range m.returned {
+		if e.state != inFlight || len(e.claims) > 0 || m.flights[e.origin] != e {
+			continue
+		}
+		if !m.seenByAll(e) {
+			kept = append(kept, e)
+			continue
+		}
+		m.nobodyHere(e)
+	}
+	clear(m.returned[len(kept):])
+	m.returned = kept
+}
+
+// seenByAll says whether every living gateway has looked at the offering. One
+// that has stood still for the window, though there was something to read, is
+// outwaited.
+func (m *Machine) seenByAll(e *entry) bool {
+	for _, g := range m.gateways {
+		if g.readThrough > e.origin {
+			continue
+		}
+		if m.observed-max(g.progressed, e.readAt) <= m.policy.Custody.Window {
+			return false
+		}
+	}
+	return true
+}
+
+// connected takes in that a session was opened at a gateway that had read
+// through: what is below that, the session has not seen.
+func (m *Machine) connected(mark *receiptMark, b push.Binding, readThrough int64) {
+	mark.through = max(mark.through, readThrough)
+	if readThrough > m.next {
+		m.earlyBound[b.User] = append(m.earlyBound[b.User], earlyBinding{session: b.Type, readThrough: readThrough})
+	}
+	u := m.users[b.User]
+	if u == nil {
+		return
+	}
+	for e := u.first; e != nil; {
+		following := e.next // leaving may unlink e
+		if push.Takes(b.Type, e.typ) && e.origin < readThrough {
+			e.wanted = true
+			if e.state == waiting && m.restored {
+				m.hold(e, mark)
+				m.leaveWaiting(e)
+			}
+		}
+		e = following
+	}
+}
+
+// boundEarly says whether a session that takes the request was opened that has
+// not seen it.
+func (m *Machine) boundEarly(r Request) bool {
+	return slices.ContainsFunc(m.earlyBound[r.User], func(b earlyBinding) bool {
+		return r.Offset < b.readThrough && push.Takes(b.session, r.Type)
+	})
+}
+
+// readUpTo moves on to next, and now and then forgets the early words and
+// sessions that are about requests below it.
+func (m *Machine) readUpTo(next int64) {
+	m.next = next
+	m.requests.Advance(next)
+	const few = 1024
+	if kept := len(m.early) + len(m.earlyBound); kept <= max(m.earlySweep, few) {
+		return
+	}
+	maps.DeleteFunc(m.early, func(origin int64, _ []earlyWord) bool { return origin < next })
+	maps.DeleteFunc(m.earlyBound, func(_ string, list []earlyBinding) bool {
+		return !slices.ContainsFunc(list, func(b earlyBinding) bool { return b.readThrough > next })
+	})
+	m.earlySweep = 2 * (len(m.early) + len(m.earlyBound))
+}

@@ -1,0 +1,331 @@
+package custody
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+
+	"pushgate/internal/push"
+)
+
+// tick is how often a partition looks at its timers when nothing else happens.
+const tick = 50 * time.Millisecond
+
+// partition is the shell of one Machine: one goroutine owns the machine, two
+// read for it, and one a lane writes for it.
+type partition struct {
+	Params
+	number   int32
+	log      *zap.Logger
+	machine  *Machine
+	payloads *payloads
+	lanes    []*lane
+	results  chan laneResult
+
+	// Where requests and receipts ended when the partition was taken over.
+	requestsEnd, receiptsEnd int64
+	restored                 bool
+	highWatermark            int64
+
+	mu        sync.Mutex // guards what follows: read by the committer and by health
+	snapshot  Stats
+	positions Positions
+	committed Positions
+	ready     bool
+}
+
+func newPartition(p Params, number int32, start Positions) *partition {
+	part := &partition{
+		Params: p, number: number,
+		log:      p.Logger.With(zap.Int32("partition", number)),
+		payloads: newPayloads(payloadCacheBytes),
+	}
+	part.positions, part.committed = start, start
+	part.results = make(chan laneResult, len(laneKinds))
+	for i, kinds := range laneKinds {
+		part.lanes = append(part.lanes, newLane(i, kinds, part))
+	}
+	return part
+}
+
+// run answers for the partition until ctx ends.
+func (p *partition) run(ctx context.Context) error {
+	began := time.Now()
+	start, err := p.begin(ctx)
+	if err == nil {
+		err = p.restoreWaits(ctx, start)
+	}
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return fmt.Errorf("taking over partition %d: %w", p.number, err)
+	}
+
+	requests := p.Log.NewReader(p.Topics.Requests, p.number, start.Requests)
+	defer requests.Close()
+	receipts := p.Log.NewReader(p.Topics.Receipts, p.number, start.Receipts)
+	defer receipts.Close()
+
+	group, groupCtx := errgroup.WithContext(ctx)
+	fromRequests, fromReceipts := newPump(requests, p), newPump(receipts, p)
+	group.Go(func() error { return fromRequests.run(groupCtx) })
+	group.Go(func() error { return fromReceipts.run(groupCtx) })
+	for _, l := range p.lanes {
+		group.Go(func() error { return l.run(groupCtx) })
+	}
+	group.Go(func() error { return p.loop(groupCtx, began, fromRequests, fromReceipts) })
+	if err := group.Wait(); err != nil && ctx.Err() == nil {
+		return fmt.Errorf("partition %d: %w", p.number, err)
+	}
+	return nil
+}
+
+// loop owns the machine: whatever happens comes through here, one at a time.
+func (p *partition) loop(ctx context.Context, began time.Time, requests, receipts *pump) error {
+	timer := time.NewTicker(tick)
+	defer timer.Stop()
+	for {
+		more := requests.batches
+		if p.full() {
+			more = nil // reading slows down before anything is dropped
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case batch := <-more:
+			p.takeRequests(batch)
+			requests.processed <- struct{}{}
+		case batch := <-receipts.batches:
+			p.takeReceipts(batch)
+			receipts.processed <- struct{}{}
+		case r := <-p.results:
+			p.takeResults(r)
+		case <-timer.C:
+			p.machine.Advance(time.Now(), false)
+		}
+		p.restoredYet(began)
+		p.distribute()
+		p.publish()
+	}
+}
+
+// full says whether there is enough under judgement or waiting to be written.
+func (p *partition) full() bool {
+	s := p.machine.Stats()
+	limit := p.Policy.Custody.MaxInFlight
+	return s.InFlight >= limit || s.Pending >= limit
+}
+
+func (p *partition) takeRequests(b push.Batch) {
+	p.machine.Advance(time.Now(), false)
+	for i := range b.Records {
+		p.machine.Request(p.understand(&b.Records[i]))
+	}
+	p.highWatermark = b.HighWatermark
+	p.machine.RequestsRead(b.Next)
+}
+
+func (p *partition) understand(rec *push.Record) Request {
+	m, err := push.ParseRequest(rec, p.Topics.Requests, p.Limits)
+	r := Request{
+		Offset: rec.Offset, User: m.User, Type: m.Type, Expires: m.Expires,
+		Attempt: m.Attempt, Failures: m.Failures, EndsWait: m.EndsWait,
+	}
+	var invalid *push.InvalidError
+	if errors.As(err, &invalid) {
+		r.Invalid = invalid
+		p.log.Warn("invalid request goes to the dead letters", zap.Int64("offset", rec.Offset),
+			zap.Stringer("reason", invalid.Reason), zap.String("error", invalid.Text))
+		return r
+	}
+	r.Home, r.Foreign = p.homeOf(m.User)
+	return r
+}
+
+// homeOf returns where a user lives and whether that is elsewhere.
+func (p *partition) homeOf(user string) (home int32, foreign bool) {
+	home = push.Home(user, p.Partitions())
+	return home, home != p.number
+}
+
+func (p *partition) takeReceipts(b push.Batch) {
+	p.machine.Advance(time.Now(), false)
+	for i := range b.Records {
+		rec := &b.Records[i]
+		receipt, err := push.DecodeReceipt(rec.Value)
+		if err != nil {
+			p.Metrics.malformed.Inc()
+			p.log.Error("receipt passed over", zap.Int64("offset", rec.Offset), zap.Error(err))
+			continue
+		}
+		p.machine.Receipt(rec.Offset, &receipt)
+	}
+	p.machine.ReceiptsRead(b.Next)
+	if b.Next >= b.HighWatermark {
+		p.machine.Advance(time.Now(), true)
+	}
+}
+
+func (p *partition) takeResults(r laneResult) {
+	p.lanes[r.lane].busy = false
+	for _, w := range r.written {
+		switch {
+		case w.lost:
+			p.Metrics.vanished.Inc()
+			p.log.Error("message is gone from the log before it could be written elsewhere: retention is too short",
+				zap.String("user", w.action.User), zap.Int64("offset", w.action.Origin), zap.Stringer("action", w.action.Kind))
+			p.machine.Lost(w.action.ID)
+		case w.refused != "":
+			p.machine.Refused(w.action.ID, w.refused)
+		default:
+			p.Metrics.wrote(w.action)
+			p.machine.Done(w.action.ID, w.at)
+		}
+	}
+}
+
+// restoredYet ends restoring once everything that was in the logs at takeover
+// was read, or as much of it as may be under judgement at once.
+func (p *partition) restoredYet(began time.Time) {
+	if p.restored {
+		return
+	}
+	s := p.machine.Stats()
+	if (s.Next < p.requestsEnd && !p.full()) || p.machine.receipts.next < p.receiptsEnd {
+		return
+	}
+	p.restored = true
+	p.machine.Advance(time.Now(), false)
+	p.machine.Restored()
+	p.mu.Lock()
+	p.ready = true
+	p.mu.Unlock()
+	p.log.Info("answering for partition", zap.Int("waiting", s.Waiting), zap.Int("in_flight", s.InFlight),
+		zap.Duration("took", time.Since(began)))
+}
+
+// distribute hands what the machine wants written to the lanes that are idle.
+func (p *partition) distribute() {
+	for _, a := range p.machine.Actions() {
+		l := p.laneOf(a.Kind)
+		l.queue = append(l.queue, a)
+	}
+	for _, l := range p.lanes {
+		if l.busy || len(l.queue) == 0 {
+			continue
+		}
+		n := min(len(l.queue), maxLaneBatch)
+		l.busy = true
+		l.work <- l.queue[:n:n]
+		if l.queue = l.queue[n:]; len(l.queue) == 0 {
+			l.queue = nil
+		}
+	}
+}
+
+// publish shows the others what the machine holds.
+func (p *partition) publish() {
+	for _, s := range p.machine.Settled() {
+		p.Metrics.settled(s)
+	}
+	stats, positions := p.machine.Stats(), p.machine.Positions()
+	p.mu.Lock()
+	p.snapshot, p.positions = stats, positions
+	p.mu.Unlock()
+	p.Metrics.observe(p.number, stats, max(p.highWatermark-stats.Next, 0), p.stalled() != nil)
+}
+
+func (p *partition) stats() Stats {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.snapshot
+}
+
+// healthy says why the partition is not answered for, nil if it is.
+func (p *partition) healthy() error {
+	p.mu.Lock()
+	ready := p.ready
+	p.mu.Unlock()
+	if !ready {
+		return fmt.Errorf("partition %d is being taken over", p.number)
+	}
+	return p.stalled()
+}
+
+// stalled says which lane has been trying to write for too long.
+func (p *partition) stalled() error {
+	const patience = 5 * time.Second
+	for _, l := range p.lanes {
+		if since := l.writingSince(); since > patience {
+			return fmt.Errorf("partition %d has been trying to write to %s for %s", p.number, l.name, since.Round(time.Second))
+		}
+	}
+	return nil
+}
+
+func (p *partition) toCommit(topic string) (int64, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	at := *p.positions.of(topic, p.Topics)
+	return at, at > *p.committed.of(topic, p.Topics)
+}
+
+func (p *partition) wasCommitted(topic string, at int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	*p.committed.of(topic, p.Topics) = at
+}
+
+// pump reads ahead of the loop by one batch. A batch belongs to the loop until
+// it says that it has processed it.
+type pump struct {
+	reader    Reader
+	p         *partition
+	batches   chan push.Batch
+	processed chan struct{}
+}
+
+func newPump(r Reader, p *partition) *pump {
+	return &pump{reader: r, p: p, batches: make(chan push.Batch), processed: make(chan struct{}, 1)}
+}
+
+func (u *pump) run(ctx context.Context) error {
+	for {
+		batch, err := u.reader.Read(ctx)
+		if err != nil {
+			var lost *push.OffsetLostError
+			if !errors.As(err, &lost) || ctx.Err() != nil {
+				return ctx.Err() //nolint:wrapcheck // the loop ends with its context
+			}
+			u.reader.SeekTo(u.p.offsetLost(lost))
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case u.batches <- batch:
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-u.processed:
+		}
+	}
+}
+
+// offsetLost reports that a log is not where it should be, and says where to go
+// on: at its beginning when it was trimmed, at its end never - what is there
+// must be answered for.
+func (p *partition) offsetLost(lost *push.OffsetLostError) int64 {
+	p.Metrics.offsetsLost.Inc()
+	p.log.Error("the log does not hold the offset to read; going on at its start",
+		zap.String("topic", lost.Topic), zap.Int64("offset", lost.Offset),
+		zap.Int64("log_start", lost.LogStart), zap.Int64("high_watermark", lost.HighWatermark))
+	return lost.LogStart
+}

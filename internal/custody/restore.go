@@ -1,0 +1,85 @@
+package custody
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"go.uber.org/zap"
+
+	"pushgate/internal/push"
+)
+
+// begin fixes where each log is read from and makes the machine.
+func (p *partition) begin(ctx context.Context) (Positions, error) {
+	start := p.positions
+	ends := Positions{}
+	for _, topic := range []string{p.Topics.Requests, p.Topics.Receipts, p.Topics.Retry} {
+		first, end, err := p.Positioner.Bounds(ctx, topic, p.number)
+		if err != nil {
+			return start, fmt.Errorf("finding the bounds of %s: %w", topic, err)
+		}
+		at := start.of(topic, p.Topics)
+		if *at != notCommitted && (*at < first || *at > end) {
+			p.offsetLost(&push.OffsetLostError{
+				Topic: topic, Partition: p.number, Offset: *at, LogStart: first, HighWatermark: end,
+			})
+			*at = notCommitted
+		}
+		if *at == notCommitted {
+			*at = first
+		}
+		*ends.of(topic, p.Topics) = end
+	}
+	// Read enough of the receipts to know who is alive.
+	back, err := p.Positioner.OffsetAt(ctx, p.Topics.Receipts, p.number, time.Now().Add(-p.Policy.Custody.ReceiptsLookback))
+	if err != nil {
+		return start, fmt.Errorf("finding recent receipts: %w", err)
+	}
+	start.Receipts = min(start.Receipts, back)
+	p.requestsEnd, p.receiptsEnd = ends.Requests, ends.Receipts
+	p.machine = NewMachine(Start{
+		Policy: p.Policy, Now: time.Now(),
+		Requests: start.Requests, Receipts: start.Receipts, Retry: start.Retry,
+	})
+	return start, nil
+}
+
+// restoreWaits reads the retry log from the oldest wait not ended to its end.
+func (p *partition) restoreWaits(ctx context.Context, start Positions) error {
+	_, end, err := p.Positioner.Bounds(ctx, p.Topics.Retry, p.number)
+	if err != nil {
+		return fmt.Errorf("finding the end of %s: %w", p.Topics.Retry, err)
+	}
+	reader := p.Log.NewReader(p.Topics.Retry, p.number, start.Retry)
+	defer reader.Close()
+	for next := start.Retry; next < end; {
+		batch, err := reader.Read(ctx)
+		if err != nil {
+			return fmt.Errorf("reading %s: %w", p.Topics.Retry, err)
+		}
+		for i := range batch.Records {
+			p.restoreRecord(&batch.Records[i])
+		}
+		next = batch.Next
+		p.machine.RetryRead(next)
+	}
+	return nil
+}
+
+func (p *partition) restoreRecord(rec *push.Record) {
+	e, err := push.ParseRetry(rec)
+	if err != nil {
+		p.Metrics.malformed.Inc()
+		p.log.Error("retry record passed over", zap.Int64("offset", rec.Offset), zap.Error(err))
+		return
+	}
+	if e.Ends {
+		p.machine.RestoreEnd(e.Origin)
+		return
+	}
+	home, foreign := p.homeOf(e.User)
+	p.machine.RestoreWait(Restored{
+		At: rec.Offset, User: e.User, Type: e.Type, Wait: e.Wait, Foreign: foreign, Home: home,
+	})
+}

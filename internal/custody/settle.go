@@ -1,0 +1,191 @@
+package custody
+
+import (
+	"fmt"
+	"time"
+
+	"pushgate/internal/push"
+)
+
+// Settled reports that the fate of one offering is decided; for metrics and
+// logs. Outcome is OutcomeNone where the message goes on as another offering.
+type Settled struct {
+	Origin  int64
+	Outcome push.Outcome
+	Reason  push.Reason
+	// Node delivered it; empty unless the outcome is Delivered.
+	Node string
+}
+
+func (m *Machine) expired(e *entry) bool { return e.expires <= m.now.UnixMilli() }
+
+// delivered ends an offering in flight.
+func (m *Machine) delivered(e *entry, g *gateway) {
+	switch e.state {
+	case inFlight:
+		m.report(e, push.Delivered, push.ReasonNone, g.node)
+		m.drop(e)
+		m.settle(e.origin)
+	case waitPending:
+		// Its wait is being written; it ends as soon as it is there.
+		e.over = true
+	default:
+		// The next place is being written already and decides.
+	}
+}
+
+// deliveredLate ends a wait by a receipt that comes after all.
+func (m *Machine) deliveredLate(mark *receiptMark, e *entry, g *gateway) {
+	if e.state != waiting {
+		return
+	}
+	m.report(e, push.Delivered, push.ReasonNone, g.node)
+	m.timers.remove(e)
+	m.hold(e, mark)
+	m.endWait(e)
+}
+
+// failedLate takes in that a gateway which had been taken for dead did try: the
+// user is there, so the message need not wait for a session to be opened.
+func (m *Machine) failedLate(e *entry, reason push.Reason) {
+	if e.state != waiting || e.reason != push.Offline || !reason.UsesAttempt() {
+		return
+	}
+	e.failures++
+	e.reason = reason
+	m.timers.remove(e)
+	e.due = m.now.Add(m.policy.Retry.Backoff.wait(e.failures, e.seed())).UnixMilli()
+	if m.restored {
+		m.timers.add(e)
+	}
+}
+
+// nobodyHere concludes that no gateway owns the user of an offering.
+func (m *Machine) nobodyHere(e *entry) {
+	switch {
+	case m.expired(e):
+		m.expire(e)
+	case e.wanted:
+		m.offer(e)
+	default:
+		recheck := spread(m.policy.Custody.OfflineRecheck, m.policy.Retry.Backoff.Jitter, e.seed())
+		m.wait(e, push.Offline, recheck)
+	}
+}
+
+// attemptFailed counts a failed attempt and decides whether there is another.
+func (m *Machine) attemptFailed(e *entry) {
+	e.failures++
+	switch limit := m.policy.Retry.MaxAttempts; {
+	case m.expired(e):
+		m.expire(e)
+	case e.failures >= limit:
+		m.die(e, push.Exhausted, fmt.Sprintf("%d of %d attempts failed, the last with %s", e.failures, limit, e.reason))
+	case e.wanted:
+		m.offer(e)
+	default:
+		m.wait(e, e.reason, m.policy.Retry.Backoff.wait(e.failures, e.seed()))
+	}
+}
+
+// wait makes an offering wait, unless its user has too many waiting already.
+func (m *Machine) wait(e *entry, reason push.Reason, d time.Duration) {
+	if limit := m.policy.Waiting.MaxPerUser; e.owner.waiting >= limit {
+		m.die(e, push.Overflow, fmt.Sprintf("%d messages wait for this user already, the limit is waiting.max_per_user", limit))
+		return
+	}
+	e.reason = reason
+	e.enter(waitPending)
+	e.due = m.now.Add(d).UnixMilli()
+	m.act(e, Action{Kind: MakeWait, Reason: reason, Due: time.UnixMilli(e.due), Attempt: e.attempt, Failures: e.failures})
+}
+
+// leaveWaiting takes a wait off its timer: it is offered again, or it expires.
+func (m *Machine) leaveWaiting(e *entry) {
+	m.timers.remove(e)
+	if m.expired(e) {
+		m.expire(e)
+		return
+	}
+	m.offer(e)
+}
+
+// offer writes the message to the request topic once more.
+func (m *Machine) offer(e *entry) {
+	e.enter(offerPending)
+	m.act(e, Action{Kind: Offer, Attempt: e.attempt + 1, Failures: e.failures})
+}
+
+// moveHome writes the message to the partition its user lives in.
+func (m *Machine) moveHome(e *entry, home int32) {
+	e.enter(movePending)
+	m.act(e, Action{Kind: MoveHome, Attempt: e.attempt, Failures: e.failures, Home: home})
+}
+
+// expire ends a message whose time to live ran out.
+func (m *Machine) expire(e *entry) {
+	if !m.policy.DropExpired {
+		m.die(e, push.TimeToLive, "its time to live ran out")
+		return
+	}
+	m.report(e, push.Expired, push.TimeToLive, "")
+	m.leave(e)
+}
+
+// die dead-letters a message.
+func (m *Machine) die(e *entry, reason push.Reason, text string) {
+	e.reason = reason
+	e.enter(deathPending)
+	m.act(e, Action{Kind: DeadLetter, Reason: reason, Text: text, Attempt: e.attempt, Failures: e.failures})
+}
+
+// leave ends an entry whose message is safe elsewhere, or needs no place any
+// more: a wait gets its end record, an offering in flight settles.
+func (m *Machine) leave(e *entry) {
+	if e.retryAt != notInRetry {
+		m.endWait(e)
+		return
+	}
+	m.drop(e)
+	m.settle(e.origin)
+}
+
+// endWait writes the record that ends a wait.
+func (m *Machine) endWait(e *entry) {
+	e.enter(endPending)
+	m.timers.remove(e)
+	m.act(e, Action{Kind: EndWait})
+}
+
+// drop forgets an entry.
+func (m *Machine) drop(e *entry) {
+	e.enter(gone)
+	delete(m.flights, e.origin)
+	delete(m.waits, e.origin)
+	m.unlink(e)
+}
+
+// enter moves an entry to another state and keeps count of its user's waits.
+func (e *entry) enter(s state) {
+	if e.owner != nil {
+		e.owner.waiting += s.countsAsWaiting() - e.state.countsAsWaiting()
+	}
+	e.state = s
+}
+
+// settle settles an offering of the request topic, unless the wait it came from
+// has yet to end: were it committed first, a crash would offer that wait again.
+func (m *Machine) settle(origin int64) {
+	if _, blocked := m.blocked[origin]; blocked {
+		m.blocked[origin] = true
+		return
+	}
+	m.requests.Settle(origin)
+}
+
+// seed of what is spread at random for this offering.
+func (e *entry) seed() uint64 { return uint64(e.origin)<<16 ^ uint64(e.attempt) }
+
+func (m *Machine) report(e *entry, o push.Outcome, r push.Reason, node string) {
+	m.ended = append(m.ended, Settled{Origin: e.origin, Outcome: o, Reason: r, Node: node})
+}
