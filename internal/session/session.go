@@ -1,0 +1,271 @@
+package session
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/zap"
+
+	"pushgate/internal/push"
+	"pushgate/internal/ws"
+)
+
+// Transport is what a session writes to. Neither call blocks or calls back into
+// the session before it returns. *ws.Conn is one.
+type Transport interface {
+	// Send hands over a write, which is completed once and in order if it was
+	// accepted. ws.ErrSlow and ws.ErrClosed refuse it.
+	Send(w *ws.Write) error
+	// Close begins the end; the transport calls OnClose when it has come.
+	Close(g ws.Goodbye)
+}
+
+// Factory makes sessions that share configuration and metrics.
+type Factory struct {
+	config  Config
+	log     *zap.Logger
+	metrics *metrics
+}
+
+// FactoryParams are what NewFactory needs; Registerer may be nil.
+type FactoryParams struct {
+	Config     Config
+	Logger     *zap.Logger
+	Registerer prometheus.Registerer
+}
+
+// NewFactory checks the configuration and registers the metrics.
+func NewFactory(p FactoryParams) (*Factory, error) {
+	if err := p.Config.Validate(); err != nil {
+		return nil, fmt.Errorf("configuring sessions: %w", err)
+	}
+	m, err := newMetrics(p.Registerer)
+	if err != nil {
+		return nil, err
+	}
+	return &Factory{config: p.Config, log: p.Logger, metrics: m}, nil
+}
+
+// Params describe one session.
+type Params struct {
+	User string
+	// Type is the business type it takes, or push.AllTypes.
+	Type        string
+	Subprotocol Subprotocol
+	Transport   Transport
+	// Expires closes the session with CloseTokenExpired; zero means never.
+	Expires time.Time
+	// OnEnd is called once, after everything delivered to the session has been
+	// reported; nil is allowed.
+	OnEnd func(*Session)
+}
+
+// Session is one connection of one user. It implements ws.Handler: the transport
+// calls it. Safe for concurrent use.
+//
+// Lock order: the session's lock may be held while the transport takes its own,
+// never the other way round; no reporter and no OnEnd is called under it.
+type Session struct {
+	factory *Factory
+	params  Params
+	opened  time.Time
+
+	mu      sync.Mutex
+	pending pendingList
+	late    *lateList
+	timer   *time.Timer // for the next deadline; nil when there is none
+	wakeAt  time.Time
+	closing bool // Close was called, or the end has come
+	slow    bool // the client is closed for being too slow
+}
+
+// New opens a session. The transport must call OnClose some day.
+func (f *Factory) New(p Params) *Session {
+	s := &Session{factory: f, params: p, opened: time.Now()}
+	f.metrics.open[p.Subprotocol].Inc()
+	if !p.Expires.IsZero() {
+		s.mu.Lock()
+		s.wake(p.Expires)
+		s.mu.Unlock()
+	}
+	return s
+}
+
+// User is whose session it is.
+func (s *Session) User() string { return s.params.User }
+
+// Type is the business type the session takes, or push.AllTypes.
+func (s *Session) Type() string { return s.params.Type }
+
+// Subprotocol is the form of its messages.
+func (s *Session) Subprotocol() Subprotocol { return s.params.Subprotocol }
+
+// Opened is when it was opened.
+func (s *Session) Opened() time.Time { return s.opened }
+
+// Closing says whether the session takes no more messages.
+func (s *Session) Closing() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closing
+}
+
+// Deliver writes a message to the client and reports to r how it goes on, by the
+// contract of push.Reporter; r may be called before Deliver returns. It never
+// blocks. m is kept until its end, m.Data is not looked at after Deliver returns.
+// Messages are written in the order of the calls.
+func (s *Session) Deliver(m *push.Message, f *Frames, r push.Reporter) {
+	frame := f.For(s.params.Subprotocol)
+	s.mu.Lock()
+	if s.closing {
+		s.mu.Unlock()
+		r.Report(m, push.Failed, push.Offline)
+		return
+	}
+	if d := s.pending.find([]byte(m.ID)); d != nil {
+		v := NewVerdict(m, r)
+		d.more = append(d.more, v)
+		held := d.written
+		s.mu.Unlock()
+		if held {
+			v.Tell(push.Held, push.ReasonNone)
+		}
+		return
+	}
+	if s.pending.n >= s.factory.config.MaxUnacked {
+		s.mu.Unlock()
+		r.Report(m, push.Failed, push.SlowConsumer)
+		return
+	}
+	d := &delivery{session: s}
+	d.verdict.m, d.verdict.r = m, r
+	d.write = ws.Write{Frame: frame, Done: d}
+	s.pending.add(d)
+	err := s.params.Transport.Send(&d.write)
+	if err != nil {
+		s.pending.remove(d)
+	}
+	s.mu.Unlock()
+	switch {
+	case err == nil:
+	case errors.Is(err, ws.ErrSlow):
+		s.Close(CloseTryLater)
+		r.Report(m, push.Failed, push.SlowConsumer)
+	default:
+		r.Report(m, push.Failed, push.Offline)
+	}
+}
+
+// completed is the transport's word on a write.
+func (s *Session) completed(d *delivery, err error) {
+	s.mu.Lock()
+	d.write.Frame = nil
+	if !d.listed { // acknowledged before the kernel's word came round
+		s.mu.Unlock()
+		return
+	}
+	status, reason := push.Done, push.ReasonNone
+	switch {
+	case err != nil:
+		s.pending.remove(d)
+		status, reason = push.Failed, s.reasonOf(err)
+	case s.params.Subprotocol.Acknowledges():
+		status = push.Held
+		d.written, d.deadline = true, time.Now().Add(s.factory.config.AckTimeout)
+		s.wake(d.deadline)
+	default:
+		s.pending.remove(d)
+	}
+	more := d.more
+	s.mu.Unlock()
+	tell(d, more, status, reason)
+}
+
+// reasonOf says why a write failed. The caller holds mu.
+func (s *Session) reasonOf(err error) push.Reason {
+	switch {
+	case errors.Is(err, ws.ErrSlow), errors.Is(err, ws.ErrClosed) && s.slow:
+		return push.SlowConsumer
+	case errors.Is(err, ws.ErrClosed):
+		return push.Offline
+	default:
+		return push.WriteError
+	}
+}
+
+// OnMessage implements ws.Handler: acknowledgements where the subprotocol has
+// them, else nothing is allowed.
+func (s *Session) OnMessage(op ws.Op, payload []byte) {
+	if !s.params.Subprotocol.Acknowledges() || op != ws.OpText || parseAck(payload, s.acknowledged) != nil {
+		s.Close(ClosePolicy)
+	}
+}
+
+// acknowledged settles a message; ids that are not pending are ignored.
+func (s *Session) acknowledged(id []byte) {
+	s.mu.Lock()
+	d := s.pending.find(id)
+	if d != nil {
+		s.pending.remove(d)
+	}
+	var late *delivery
+	if s.late != nil {
+		late = s.late.take(id)
+	}
+	s.mu.Unlock()
+	// Unlisted, neither gets further verdicts attached.
+	for _, e := range []*delivery{late, d} {
+		if e != nil {
+			tell(e, e.more, push.Done, push.ReasonNone)
+		}
+	}
+}
+
+// Close tells the client to go, with the text the code has; only the first call
+// has an effect. What is queued is still written when the client is merely sent
+// elsewhere.
+func (s *Session) Close(code ws.Code) {
+	s.mu.Lock()
+	if s.closing {
+		s.mu.Unlock()
+		return
+	}
+	s.closing = true
+	s.slow = code == CloseTryLater
+	s.mu.Unlock()
+	drop := code != CloseGoElsewhere && code != CloseNormal
+	s.params.Transport.Close(ws.Goodbye{Code: code, Reason: CodeText(code), Drop: drop})
+}
+
+// OnClose implements ws.Handler: what was written and not acknowledged has
+// failed.
+func (s *Session) OnClose(c ws.Closed) {
+	s.mu.Lock()
+	s.closing = true
+	var left []*delivery
+	for d := s.pending.first; d != nil; d = s.pending.first {
+		s.pending.remove(d)
+		left = append(left, d)
+	}
+	s.late = nil
+	if s.timer != nil {
+		s.timer.Stop()
+		s.timer = nil
+	}
+	s.mu.Unlock()
+	for _, d := range left {
+		tell(d, d.more, push.Failed, push.Offline)
+	}
+	if errors.Is(c.Err, ws.ErrSlow) {
+		c.Code = CloseTryLater // what the frame would have said, had there been room for it
+	}
+	s.factory.metrics.closed(s.params.Subprotocol, c.Code)
+	s.factory.log.Debug("session ended",
+		zap.String("user", s.params.User), zap.Uint16("code", uint16(c.Code)), zap.Bool("remote", c.Remote), zap.Error(c.Err))
+	if s.params.OnEnd != nil {
+		s.params.OnEnd(s)
+	}
+}

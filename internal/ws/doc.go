@@ -1,0 +1,9 @@
+// Package ws speaks RFC 6455: it turns bytes into messages and messages into
+// frames, upgrades HTTP requests, and moves both over a socket without ever
+// blocking the one who sends.
+//
+// It is the only user of gobwas/ws. What it leaves to others: who may connect
+// and from which origin (package gateway), what messages mean and when a
+// connection is given up for a reason of its own (package session), and which
+// connections a message goes to (package hub). No extension is negotiated.
+package ws
