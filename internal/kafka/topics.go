@@ -1,0 +1,344 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	kafkago "github.com/segmentio/kafka-go"
+)
+
+// TopicSpec is what a topic should be.
+type TopicSpec struct {
+	Name        string
+	Partitions  int32
+	Replication int16
+	Configs     map[string]string
+}
+
+// Settings of topics that are checked.
+const (
+	cleanupPolicy   = "cleanup.policy"
+	timestampType   = "message.timestamp.type"
+	maxMessageBytes = "max.message.bytes"
+	retentionMs     = "retention.ms"
+	minInsync       = "min.insync.replicas"
+)
+
+// headerRoom is what headers and framing may take on top of a payload; each
+// further topic of a message's way gets as much again, for what the platform
+// adds. A dead letter must never be refused for its size.
+const headerRoom = 64 << 10
+
+// TopicSpecs returns what the platform's topics should be, for a number of
+// partitions, a replication factor (0: the brokers' default, at most 3) and the
+// largest payload in bytes.
+func (c Config) TopicSpecs(partitions int32, replication int16, maxPayload int) []TopicSpec {
+	const day = 24 * time.Hour
+	spec := func(name string, maxBytes int, retention time.Duration) TopicSpec {
+		s := TopicSpec{Name: name, Partitions: partitions, Replication: replication, Configs: map[string]string{
+			cleanupPolicy:   "delete",
+			timestampType:   "LogAppendTime",
+			maxMessageBytes: strconv.Itoa(maxBytes),
+			retentionMs:     strconv.FormatInt(retention.Milliseconds(), 10),
+		}}
+		if replication >= 3 {
+			s.Configs[minInsync] = "2"
+		}
+		return s
+	}
+	// A batch of smaller records may be as large as this, whatever one record is.
+	largest := max(maxPayload, 1<<20)
+	return []TopicSpec{
+		spec(c.Topics.Requests, largest+headerRoom, 7*day),
+		// Waits live as long as their messages: this must exceed the longest time
+		// to live in use.
+		spec(c.Topics.Retry, largest+2*headerRoom, 8*day),
+		spec(c.Topics.DeadLetter, largest+3*headerRoom, 30*day),
+		spec(c.Topics.Receipts, largest, 2*day),
+		spec(c.Topics.Outcomes, largest, 7*day),
+	}
+}
+
+// Severity of a difference.
+type Severity string
+
+// A problem keeps a node from running; a hint does not.
+const (
+	Problem Severity = "problem"
+	Hint    Severity = "hint"
+)
+
+// TopicDifference is one thing that is not as it should be.
+type TopicDifference struct {
+	Topic    string   `json:"topic"`
+	What     string   `json:"what"` // "missing", "partitions", or the name of a setting
+	Is       string   `json:"is"`
+	Should   string   `json:"should"`
+	Severity Severity `json:"severity"`
+	Remedy   string   `json:"remedy"`
+}
+
+func (d TopicDifference) String() string {
+	return fmt.Sprintf("%s: %s is %s, should be %s (%s)", d.Topic, d.What, d.Is, d.Should, d.Remedy)
+}
+
+const applyRemedy = "pushgate topics apply"
+
+// PlanTopics compares the cluster with what should be. A spec with 0 partitions
+// takes the number the request topic has.
+func (c *Cluster) PlanTopics(ctx context.Context, specs []TopicSpec) ([]TopicDifference, error) {
+	found, err := c.describeTopics(ctx, specs)
+	if err != nil {
+		return nil, err
+	}
+	want := specs[0].Partitions
+	if is, ok := found[specs[0].Name]; ok && want == 0 {
+		want = is.Partitions
+	}
+	var all []TopicDifference
+	for _, s := range specs {
+		s.Partitions = want
+		is, ok := found[s.Name]
+		if !ok {
+			all = append(all, TopicDifference{
+				Topic: s.Name, What: "missing", Is: "absent", Should: "present", Severity: Problem, Remedy: applyRemedy,
+			})
+			continue
+		}
+		all = append(all, compare(is, s)...)
+	}
+	return all, nil
+}
+
+// compare lists how one topic differs from its spec.
+func compare(is, should TopicSpec) []TopicDifference {
+	var all []TopicDifference
+	differ := func(what, a, b string, s Severity, remedy string) {
+		all = append(all, TopicDifference{Topic: should.Name, What: what, Is: a, Should: b, Severity: s, Remedy: remedy})
+	}
+	if is.Partitions != should.Partitions {
+		remedy := applyRemedy
+		if is.Partitions > should.Partitions {
+			remedy = fmt.Sprintf("partitions cannot be taken away: %s --partitions %d", applyRemedy, is.Partitions)
+		}
+		differ("partitions", strconv.Itoa(int(is.Partitions)), strconv.Itoa(int(should.Partitions)), Problem, remedy)
+	}
+	for _, name := range slices.Sorted(maps.Keys(should.Configs)) {
+		a, b := is.Configs[name], should.Configs[name]
+		if a == b {
+			continue
+		}
+		switch name {
+		case cleanupPolicy, timestampType:
+			differ(name, a, b, Problem, applyRemedy)
+		case maxMessageBytes:
+			if number(a) < number(b) {
+				differ(name, a, b, Problem, applyRemedy)
+			}
+		case retentionMs:
+			if number(a) >= 0 && number(a) < number(b) {
+				differ(name, a, b, Hint, applyRemedy+", if messages live that long")
+			}
+		default:
+			differ(name, a, b, Hint, applyRemedy)
+		}
+	}
+	return all
+}
+
+func number(s string) int64 {
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+// CheckTopics returns an error that lists every problem, and what to type.
+func (c *Cluster) CheckTopics(ctx context.Context, specs []TopicSpec) error {
+	differences, err := c.PlanTopics(ctx, specs)
+	if err != nil {
+		return err
+	}
+	var problems []string
+	for _, d := range differences {
+		if d.Severity == Problem {
+			problems = append(problems, d.String())
+		}
+	}
+	if len(problems) == 0 {
+		return nil
+	}
+	return fmt.Errorf("topics are not as this node needs them: %s. To mend it, run: %s", strings.Join(problems, "; "), applyRemedy)
+}
+
+// ApplyTopics creates what is missing, adds partitions, and changes settings. It
+// takes nothing away.
+func (c *Cluster) ApplyTopics(ctx context.Context, specs []TopicSpec) error {
+	found, err := c.describeTopics(ctx, specs)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, s := range specs {
+		is, ok := found[s.Name]
+		if !ok {
+			errs = append(errs, c.createTopic(ctx, s))
+			continue
+		}
+		if is.Partitions < s.Partitions {
+			errs = append(errs, c.addPartitions(ctx, s))
+		}
+		errs = append(errs, c.alterTopic(ctx, is, s))
+	}
+	return errors.Join(errs...)
+}
+
+func (c *Cluster) createTopic(ctx context.Context, s TopicSpec) error {
+	entries := make([]kafkago.ConfigEntry, 0, len(s.Configs))
+	for _, name := range slices.Sorted(maps.Keys(s.Configs)) {
+		entries = append(entries, kafkago.ConfigEntry{ConfigName: name, ConfigValue: s.Configs[name]})
+	}
+	replication := int(s.Replication)
+	if replication == 0 {
+		var err error
+		if replication, err = c.brokers(ctx); err != nil {
+			return err
+		}
+		replication = min(replication, 3)
+	}
+	return c.attempt(ctx, "create_topics", func(ctx context.Context) error {
+		res, err := c.client.CreateTopics(ctx, &kafkago.CreateTopicsRequest{Topics: []kafkago.TopicConfig{{
+			Topic: s.Name, NumPartitions: int(s.Partitions), ReplicationFactor: replication, ConfigEntries: entries,
+		}}})
+		if err == nil {
+			err = res.Errors[s.Name]
+		}
+		if err != nil && !errors.Is(err, kafkago.TopicAlreadyExists) {
+			return fmt.Errorf("creating topic %s: %w", s.Name, err)
+		}
+		return nil
+	})
+}
+
+func (c *Cluster) addPartitions(ctx context.Context, s TopicSpec) error {
+	return c.attempt(ctx, "create_partitions", func(ctx context.Context) error {
+		res, err := c.client.CreatePartitions(ctx, &kafkago.CreatePartitionsRequest{Topics: []kafkago.TopicPartitionsConfig{{
+			Name: s.Name, Count: s.Partitions,
+		}}})
+		if err == nil {
+			err = res.Errors[s.Name]
+		}
+		if err != nil {
+			return fmt.Errorf("adding partitions to %s: %w", s.Name, err)
+		}
+		return nil
+	})
+}
+
+func (c *Cluster) alterTopic(ctx context.Context, is, should TopicSpec) error {
+	var changes []kafkago.IncrementalAlterConfigsRequestConfig
+	for _, d := range compare(is, should) {
+		if value, ok := should.Configs[d.What]; ok {
+			changes = append(changes, kafkago.IncrementalAlterConfigsRequestConfig{
+				Name: d.What, Value: value, ConfigOperation: kafkago.ConfigOperationSet,
+			})
+		}
+	}
+	if len(changes) == 0 {
+		return nil
+	}
+	return c.attempt(ctx, "alter_configs", func(ctx context.Context) error {
+		res, err := c.client.IncrementalAlterConfigs(ctx, &kafkago.IncrementalAlterConfigsRequest{
+			Resources: []kafkago.IncrementalAlterConfigsRequestResource{{
+				ResourceType: kafkago.ResourceTypeTopic, ResourceName: should.Name, Configs: changes,
+			}},
+		})
+		if err != nil {
+			return fmt.Errorf("changing topic %s: %w", should.Name, err)
+		}
+		for _, r := range res.Resources {
+			if r.Error != nil {
+				return fmt.Errorf("changing topic %s: %w", should.Name, r.Error)
+			}
+		}
+		return nil
+	})
+}
+
+func (c *Cluster) brokers(ctx context.Context) (int, error) {
+	var n int
+	err := c.retry(ctx, "metadata", func(ctx context.Context) error {
+		res, err := c.client.Metadata(ctx, &kafkago.MetadataRequest{Topics: []string{}})
+		if err != nil {
+			return err //nolint:wrapcheck // wrapped by attempt
+		}
+		if n = len(res.Brokers); n == 0 {
+			return errors.New("no broker in the metadata")
+		}
+		return nil
+	})
+	return n, err
+}
+
+// describeTopics returns those of the topics that exist, as they are.
+func (c *Cluster) describeTopics(ctx context.Context, specs []TopicSpec) (map[string]TopicSpec, error) {
+	names := make([]string, 0, len(specs))
+	for _, s := range specs {
+		names = append(names, s.Name)
+	}
+	found := make(map[string]TopicSpec)
+	err := c.attempt(ctx, "metadata", func(ctx context.Context) error {
+		res, err := c.client.Metadata(ctx, &kafkago.MetadataRequest{Topics: names})
+		if err != nil {
+			return err //nolint:wrapcheck // wrapped by attempt
+		}
+		for _, t := range res.Topics {
+			if t.Error == nil && len(t.Partitions) > 0 {
+				found[t.Name] = TopicSpec{
+					Name:       t.Name,
+					Partitions: int32(len(t.Partitions)), Replication: int16(len(t.Partitions[0].Replicas)), //nolint:gosec // small
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil || len(found) == 0 {
+		return found, err
+	}
+	return found, c.describeConfigs(ctx, found)
+}
+
+func (c *Cluster) describeConfigs(ctx context.Context, topics map[string]TopicSpec) error {
+	resources := make([]kafkago.DescribeConfigRequestResource, 0, len(topics))
+	for name := range topics {
+		resources = append(resources, kafkago.DescribeConfigRequestResource{
+			ResourceType: kafkago.ResourceTypeTopic, ResourceName: name,
+			ConfigNames: []string{cleanupPolicy, timestampType, maxMessageBytes, retentionMs, minInsync},
+		})
+	}
+	return c.retry(ctx, "describe_configs", func(ctx context.Context) error {
+		res, err := c.client.DescribeConfigs(ctx, &kafkago.DescribeConfigsRequest{Resources: resources})
+		if err != nil {
+			return err //nolint:wrapcheck // wrapped by attempt
+		}
+		for _, r := range res.Resources {
+			if r.Error != nil {
+				return fmt.Errorf("topic %s: %w", r.ResourceName, r.Error)
+			}
+			t := topics[r.ResourceName]
+			t.Configs = make(map[string]string)
+			for _, e := range r.ConfigEntries {
+				t.Configs[e.ConfigName] = e.ConfigValue
+			}
+			topics[r.ResourceName] = t
+		}
+		return nil
+	})
+}
