@@ -8,6 +8,7 @@ import (
 
 // Config of a custodian. Keys are given as in the configuration file.
 type Config struct {
+	Group            string        `mapstructure:"group" doc:"Consumer group all custodians of this deployment share. Two deployments on one Kafka cluster need two."`
 	Window           time.Duration `mapstructure:"window" doc:"How long a gateway may be silent, or read nothing while there is something to read, before judgement goes on without it."`
 	OfflineRecheck   time.Duration `mapstructure:"offline_recheck" doc:"A message waiting for an absent user is offered again this often even when nobody connects, as a safety net."`
 	MaxInFlight      int           `mapstructure:"max_in_flight" doc:"Requests of one partition under judgement at once; above it reading slows down."`
@@ -36,6 +37,7 @@ type WaitingConfig struct {
 // DefaultConfig returns the defaults of Config.
 func DefaultConfig() Config {
 	return Config{
+		Group:            "pushgate.custodians",
 		Window:           3 * time.Second,
 		OfflineRecheck:   15 * time.Minute,
 		MaxInFlight:      50_000,
@@ -58,6 +60,9 @@ func DefaultWaitingConfig() WaitingConfig { return WaitingConfig{MaxPerUser: 100
 // Validate reports every value that cannot work.
 func (c Config) Validate() error {
 	var errs []error
+	if c.Group == "" {
+		errs = append(errs, errors.New("custody.group is empty: give the custodians' consumer group a name"))
+	}
 	if c.Window < 500*time.Millisecond {
 		errs = append(errs, fmt.Errorf("custody.window is %s: must be at least 500ms, or living gateways are taken for dead", c.Window))
 	}

@@ -1,0 +1,163 @@
+// Package admin is the listener for operators: is the process alive, may it take
+// traffic, how is it doing. What is asked is answered by those who know; this
+// package only serves it.
+package admin
+
+import (
+	"context"
+	"crypto/subtle"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"go.uber.org/zap"
+)
+
+// Config of the admin listener.
+type Config struct {
+	Listen string `mapstructure:"listen" doc:"Address of health checks, metrics and the admin API."`
+	Token  string `mapstructure:"token" secret:"true" doc:"Secret that metrics, profiles and the admin API ask for (Authorization: Bearer). Required off loopback; health checks never ask."`
+}
+
+// DefaultConfig returns the defaults of Config.
+func DefaultConfig() Config { return Config{Listen: "127.0.0.1:8081"} }
+
+// Validate reports every value that cannot work.
+func (c Config) Validate() error {
+	host, _, err := net.SplitHostPort(c.Listen)
+	if err != nil {
+		return fmt.Errorf("admin.listen is %q: write it as host:port", c.Listen)
+	}
+	if ip := net.ParseIP(host); c.Token == "" && host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		return fmt.Errorf("admin.token is empty, but admin.listen (%s) can be reached from other machines: set a token, or listen on 127.0.0.1", c.Listen)
+	}
+	return nil
+}
+
+// Check is one condition of readiness.
+type Check struct {
+	Name string
+	// Ready returns why not, nil if it is. It must not block.
+	Ready func() error
+}
+
+// Params of a Server.
+type Params struct {
+	Config   Config
+	Checks   []Check
+	Gatherer prometheus.Gatherer
+	Logger   *zap.Logger
+}
+
+// Server is the admin listener. It listens from New on, so that health checks
+// are answered while the node is still starting.
+type Server struct {
+	http     *http.Server
+	listener net.Listener
+	checks   []Check
+	log      *zap.Logger
+}
+
+// New binds the listener.
+func New(ctx context.Context, p Params) (*Server, error) {
+	var lc net.ListenConfig
+	listener, err := lc.Listen(ctx, "tcp", p.Config.Listen)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("admin listener: %s is in use already: stop what listens there, or set admin.listen", p.Config.Listen)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("admin listener: %w", err)
+	}
+	s := &Server{listener: listener, checks: p.Checks, log: p.Logger.Named("admin")}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
+	mux.HandleFunc("GET /readyz", s.readyz)
+	guarded := http.NewServeMux()
+	guarded.Handle("GET /metrics", promhttp.HandlerFor(p.Gatherer, promhttp.HandlerOpts{}))
+	guarded.HandleFunc("GET /debug/pprof/", pprof.Index)
+	guarded.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
+	guarded.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	guarded.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
+	guarded.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	mux.Handle("/", requireToken(p.Config.Token, guarded))
+	const headerTimeout = 5 * time.Second
+	s.http = &http.Server{Handler: mux, ReadHeaderTimeout: headerTimeout}
+	return s, nil
+}
+
+// Addr returns where the server listens, as host:port.
+func (s *Server) Addr() string { return s.listener.Addr().String() }
+
+// Close stops listening; for a server that was never run.
+func (s *Server) Close() error {
+	if err := s.listener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+		return fmt.Errorf("admin listener: %w", err)
+	}
+	return nil
+}
+
+// Run serves until ctx ends and the requests under way are answered, or two
+// seconds after.
+func (s *Server) Run(ctx context.Context) error {
+	ended := make(chan error, 1)
+	go func() { ended <- s.http.Serve(s.listener) }()
+	select {
+	case err := <-ended:
+		return fmt.Errorf("admin listener: %w", err)
+	case <-ctx.Done():
+	}
+	const patience = 2 * time.Second
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+	defer cancel()
+	if err := s.http.Shutdown(last); err != nil {
+		_ = s.http.Close()
+	}
+	<-ended
+	return nil
+}
+
+// readiness is the answer of /readyz.
+type readiness struct {
+	Ready  bool              `json:"ready"`
+	Checks map[string]string `json:"checks"` // "ok", or why not
+}
+
+func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
+	answer := readiness{Ready: true, Checks: make(map[string]string, len(s.checks))}
+	for _, c := range s.checks {
+		answer.Checks[c.Name] = "ok"
+		if err := c.Ready(); err != nil {
+			answer.Ready = false
+			answer.Checks[c.Name] = err.Error()
+		}
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if !answer.Ready {
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}
+	if err := json.NewEncoder(w).Encode(answer); err != nil {
+		s.log.Debug("readiness not sent", zap.Error(err))
+	}
+}
+
+// requireToken lets requests through that carry the token; with an empty token,
+// all.
+func requireToken(token string, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		given, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+		if token != "" && subtle.ConstantTimeCompare([]byte(given), []byte(token)) != 1 {
+			w.Header().Set("WWW-Authenticate", "Bearer")
+			http.Error(w, "admin.token is needed: send it as Authorization: Bearer", http.StatusUnauthorized)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}

@@ -1,0 +1,89 @@
+package admin_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+	"go.uber.org/zap"
+
+	"pushgate/internal/admin"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func serve(t *testing.T, token string, checks ...admin.Check) *admin.Server {
+	t.Helper()
+	s, err := admin.New(t.Context(), admin.Params{
+		Config: admin.Config{Listen: "127.0.0.1:0", Token: token}, Checks: checks,
+		Gatherer: prometheus.NewRegistry(), Logger: zap.NewNop(),
+	})
+	require.NoError(t, err)
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(ctx) }()
+	t.Cleanup(func() { stop(); require.NoError(t, <-ended) })
+	return s
+}
+
+func get(t *testing.T, s *admin.Server, path, token string) (int, string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+s.Addr()+path, http.NoBody)
+	require.NoError(t, err)
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	res, err := client.Do(req)
+	require.NoError(t, err)
+	defer func() { _ = res.Body.Close() }()
+	body, err := io.ReadAll(res.Body)
+	require.NoError(t, err)
+	return res.StatusCode, string(body)
+}
+
+func TestReadinessNamesEachCheckAndWhyItFails(t *testing.T) {
+	well := admin.Check{Name: "kafka", Ready: func() error { return nil }}
+	ill := admin.Check{Name: "delivery", Ready: func() error { return errors.New("partition 3 is not prepared") }}
+	code, body := get(t, serve(t, "", well), "/readyz", "")
+	assert.Equal(t, http.StatusOK, code)
+	assert.JSONEq(t, `{"ready":true,"checks":{"kafka":"ok"}}`, body)
+
+	code, body = get(t, serve(t, "", well, ill), "/readyz", "")
+	assert.Equal(t, http.StatusServiceUnavailable, code)
+	assert.JSONEq(t, `{"ready":false,"checks":{"kafka":"ok","delivery":"partition 3 is not prepared"}}`, body)
+}
+
+func TestHealthIsFreeAndTheRestAsksForTheToken(t *testing.T) {
+	s := serve(t, "secret")
+	for path, want := range map[string]int{"/livez": 200, "/readyz": 200, "/metrics": 401, "/debug/pprof/": 401, "/nothing": 401} {
+		code, _ := get(t, s, path, "")
+		assert.Equal(t, want, code, path)
+	}
+	for path, want := range map[string]int{"/metrics": 200, "/debug/pprof/": 200, "/nothing": 404} {
+		code, _ := get(t, s, path, "secret")
+		assert.Equal(t, want, code, path)
+	}
+	code, _ := get(t, s, "/metrics", "wrong")
+	assert.Equal(t, http.StatusUnauthorized, code)
+}
+
+func TestAPortInUseSaysWhatToDo(t *testing.T) {
+	s := serve(t, "")
+	_, err := admin.New(t.Context(), admin.Params{Config: admin.Config{Listen: s.Addr()}, Logger: zap.NewNop(), Gatherer: prometheus.NewRegistry()})
+	require.ErrorContains(t, err, "set admin.listen")
+}
+
+func TestATokenIsRequiredOffLoopback(t *testing.T) {
+	for listen, ok := range map[string]bool{"127.0.0.1:8081": true, "localhost:8081": true, "[::1]:1": true, "0.0.0.0:8081": false, ":8081": false, "nonsense": false} {
+		err := admin.Config{Listen: listen}.Validate()
+		assert.Equal(t, ok, err == nil, "%s: %v", listen, err)
+	}
+	assert.NoError(t, admin.Config{Listen: ":8081", Token: "x"}.Validate())
+}
