@@ -1,0 +1,48 @@
+package delivery
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Config of broadcast delivery.
+type Config struct {
+	ReceiptInterval   time.Duration `mapstructure:"receipt_interval" doc:"How long what there is to report is gathered before a receipt is written."`
+	HeartbeatInterval time.Duration `mapstructure:"heartbeat_interval" doc:"A receipt is written at least this often, to show that the gateway is alive. Keep it below a third of custody.window."`
+	CommitInterval    time.Duration `mapstructure:"commit_interval" doc:"How often the reading position is committed when it has moved."`
+	MaxUnsettled      int           `mapstructure:"max_unsettled" doc:"Requests of one partition that may be under way to sessions at once; above it reading slows down."`
+	MaxCatchUp        int64         `mapstructure:"max_catch_up" doc:"A gateway that starts further behind than this many requests of a partition starts at its end: nobody was connected to it meanwhile, and what was not delivered waits."`
+}
+
+// DefaultConfig returns the defaults of Config.
+func DefaultConfig() Config {
+	return Config{
+		ReceiptInterval:   20 * time.Millisecond,
+		HeartbeatInterval: time.Second,
+		CommitInterval:    time.Second,
+		MaxUnsettled:      10_000,
+		MaxCatchUp:        100_000,
+	}
+}
+
+// Validate reports every value that cannot work.
+func (c Config) Validate() error {
+	var errs []error
+	if c.ReceiptInterval < time.Millisecond || c.ReceiptInterval > time.Second {
+		errs = append(errs, fmt.Errorf("delivery.receipt_interval is %s: must be from 1ms to 1s", c.ReceiptInterval))
+	}
+	if c.HeartbeatInterval < 10*time.Millisecond {
+		errs = append(errs, fmt.Errorf("delivery.heartbeat_interval is %s: must be at least 10ms", c.HeartbeatInterval))
+	}
+	if c.CommitInterval < 10*time.Millisecond {
+		errs = append(errs, fmt.Errorf("delivery.commit_interval is %s: must be at least 10ms", c.CommitInterval))
+	}
+	if c.MaxUnsettled < 1 {
+		errs = append(errs, fmt.Errorf("delivery.max_unsettled is %d: must be at least 1", c.MaxUnsettled))
+	}
+	if c.MaxCatchUp < 0 {
+		errs = append(errs, fmt.Errorf("delivery.max_catch_up is %d: must not be negative", c.MaxCatchUp))
+	}
+	return errors.Join(errs...)
+}

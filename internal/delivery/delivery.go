@@ -1,0 +1,294 @@
+package delivery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+
+	"pushgate/internal/push"
+)
+
+// Reader reads one partition in order. Read blocks for a short while when there
+// is nothing to read and then returns an empty batch; it retries passing errors
+// by itself, and returns only the context's error or a *push.OffsetLostError.
+// The batch is valid until the next Read.
+type Reader interface {
+	Read(ctx context.Context) (push.Batch, error)
+	SeekTo(offset int64)
+	Close()
+}
+
+// Log reads requests and writes receipts. Safe for concurrent use.
+type Log interface {
+	NewReader(topic string, partition int32, offset int64) Reader
+	// Produce returns when the records are durable; it retries passing errors
+	// until ctx ends.
+	Produce(ctx context.Context, topic string, partition int32, records []push.Record) ([]int64, error)
+}
+
+// Position is a committed offset with a note; Offset is negative if there is
+// none.
+type Position struct {
+	Offset int64
+	Note   string
+}
+
+// Positions knows the request topic and what this gateway has committed. All
+// methods block until done or ctx ends.
+type Positions interface {
+	Bounds(ctx context.Context, partition int32) (start, end int64, err error)
+	Committed(ctx context.Context, partitions []int32) (map[int32]Position, error)
+	Commit(ctx context.Context, positions map[int32]Position) error
+}
+
+// Hub holds the sessions of this node. Neither call blocks.
+type Hub interface {
+	// Owns says whether the user has any session here.
+	Owns(user []byte) bool
+	// Deliver hands m to the user's sessions that take its type, and reports to r
+	// by the contract of push.Reporter. False: there is none, r is not called.
+	Deliver(m *push.Message, r push.Reporter) bool
+}
+
+// Params of a Gateway.
+type Params struct {
+	Config Config
+	Limits push.Limits
+	Node   string
+	// Requests and Receipts are topic names.
+	Requests, Receipts string
+	// Partitions returns how many partitions the request topic has; more may be
+	// added while running.
+	Partitions func() int32
+	Log        Log
+	Positions  Positions
+	Hub        Hub
+	Logger     *zap.Logger
+	Metrics    *Metrics
+}
+
+// Gateway is the delivery of one node: a worker a partition.
+type Gateway struct {
+	p   Params
+	log *zap.Logger
+
+	mu      sync.RWMutex
+	epoch   int64
+	workers []*worker // by partition number
+	err     error     // why it is not prepared
+}
+
+// New returns a gateway that reads nothing yet.
+func New(p Params) *Gateway {
+	return &Gateway{p: p, log: p.Logger.Named("delivery"), err: errors.New("waiting for kafka")}
+}
+
+// Ready returns nil once the reading position of every partition is fixed and
+// committed and the announcement is durable: a client that connected earlier
+// could miss a message.
+func (g *Gateway) Ready() error {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	return g.err
+}
+
+// Connected tells the custodian of a user that a session was opened. Deliver
+// must already see it. It does not block.
+func (g *Gateway) Connected(b push.Binding) {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	if n := len(g.workers); n > 0 {
+		g.workers[push.Home(b.User, int32(n))].ledger.connected(b) //nolint:gosec // a number of partitions
+	}
+}
+
+// Run prepares every partition and delivers until ctx ends. Then it says what is
+// still to be said, and goodbye, commits, and returns. What sessions report after
+// that is lost to the custodian, which will offer it again.
+func (g *Gateway) Run(ctx context.Context) error {
+	group, groupCtx := errgroup.WithContext(ctx)
+	if err := g.prepare(groupCtx, group, g.p.Partitions()); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+	group.Go(func() error { return g.watch(groupCtx, group) })
+	err := group.Wait()
+	g.setErr(errors.New("stopped"))
+	g.finish(ctx)
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// watch commits what has moved, and takes up partitions that were added.
+func (g *Gateway) watch(ctx context.Context, group *errgroup.Group) error {
+	// Committed offsets expire seven days after the last commit.
+	const recommit = time.Hour
+	tick := time.NewTicker(g.p.Config.CommitInterval)
+	defer tick.Stop()
+	last := time.Now()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		all := time.Since(last) > recommit
+		if all {
+			last = time.Now()
+		}
+		if err := g.commit(ctx, all); err != nil && ctx.Err() == nil {
+			g.log.Warn("position not committed; a restart would begin further back", zap.Error(err))
+		}
+		if n := g.p.Partitions(); int(n) > len(g.all()) {
+			g.log.Info("partitions were added", zap.Int32("partitions", n))
+			if err := g.prepare(ctx, group, n); err != nil && ctx.Err() == nil {
+				return err
+			}
+		}
+	}
+}
+
+// prepare fixes, commits and announces where each new partition is read from, and
+// starts its worker.
+func (g *Gateway) prepare(ctx context.Context, group *errgroup.Group, count int32) error {
+	known := int32(len(g.all())) //nolint:gosec // a number of partitions
+	var added []int32
+	for number := known; number < count; number++ {
+		added = append(added, number)
+	}
+	committed, err := g.p.Positions.Committed(ctx, added)
+	if err != nil {
+		return fmt.Errorf("reading the committed position: %w", err)
+	}
+	if known == 0 {
+		g.epoch = nextEpoch(committed)
+	}
+	starts := make(map[int32]Position, len(added))
+	workers := g.all()
+	for _, number := range added {
+		start, err := g.startOf(ctx, number, committed[number])
+		if err != nil {
+			return err
+		}
+		if known > 0 {
+			start = 0 // nobody has read any of a partition that was added
+		}
+		starts[number] = Position{Offset: start, Note: strconv.FormatInt(g.epoch, 10)}
+		workers = append(workers, newWorker(g, number, start))
+	}
+	if err := g.p.Positions.Commit(ctx, starts); err != nil {
+		return fmt.Errorf("committing the start position: %w", err)
+	}
+	announced, announcing := errgroup.WithContext(ctx)
+	for _, number := range added {
+		announced.Go(func() error { return workers[number].announce(announcing) })
+	}
+	if err := announced.Wait(); err != nil {
+		return fmt.Errorf("announcing this gateway: %w", err)
+	}
+	for _, number := range added {
+		group.Go(func() error { return workers[number].run(ctx) })
+	}
+	g.mu.Lock()
+	g.workers, g.err = workers, nil
+	g.mu.Unlock()
+	g.log.Info("reading requests", zap.Int32("partitions", count), zap.Int64("epoch", g.epoch))
+	return nil
+}
+
+// nextEpoch is greater than that of any earlier life of this node, also when
+// the clock was set back.
+func nextEpoch(committed map[int32]Position) int64 {
+	epoch := time.Now().UnixMilli()
+	for _, c := range committed {
+		if last, err := strconv.ParseInt(c.Note, 10, 64); err == nil {
+			epoch = max(epoch, last+1)
+		}
+	}
+	return epoch
+}
+
+// startOf decides where a partition is read from.
+func (g *Gateway) startOf(ctx context.Context, number int32, committed Position) (int64, error) {
+	first, end, err := g.p.Positions.Bounds(ctx, number)
+	if err != nil {
+		return 0, fmt.Errorf("finding the bounds of partition %d: %w", number, err)
+	}
+	at, log := committed.Offset, g.log.With(zap.Int32("partition", number))
+	switch {
+	case at < 0:
+		return end, nil // a node that is new owned nobody so far
+	case at < first, at > end:
+		g.p.Metrics.offsetsLost.Inc()
+		log.Error("the committed position is not in the log any more; starting at its end: what was not delivered waits",
+			zap.Int64("offset", at), zap.Int64("log_start", first), zap.Int64("high_watermark", end))
+		return end, nil
+	case end-at > g.p.Config.MaxCatchUp:
+		log.Warn("far behind; starting at the end of the log: nobody was connected here, what was not delivered waits",
+			zap.Int64("offset", at), zap.Int64("passed_over", end-at))
+		return end, nil
+	}
+	return at, nil
+}
+
+func (g *Gateway) all() []*worker {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	return append([]*worker(nil), g.workers...)
+}
+
+func (g *Gateway) setErr(err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.err = err
+}
+
+// commit commits the contiguous prefix of what is settled, where it has moved.
+func (g *Gateway) commit(ctx context.Context, all bool) error {
+	moved := make(map[int32]Position)
+	for _, w := range g.all() {
+		at := w.ledger.committable()
+		if at > w.committed || all {
+			moved[w.number] = Position{Offset: at, Note: strconv.FormatInt(g.epoch, 10)}
+		}
+		w.observe()
+	}
+	if len(moved) == 0 {
+		return nil
+	}
+	if err := g.p.Positions.Commit(ctx, moved); err != nil {
+		return fmt.Errorf("committing the reading position: %w", err)
+	}
+	for _, w := range g.all() {
+		if m, ok := moved[w.number]; ok {
+			w.committed = m.Offset
+		}
+	}
+	return nil
+}
+
+// finish says the last words. The context that ended must not keep them from
+// being said, but there is a bound.
+func (g *Gateway) finish(ctx context.Context) {
+	const patience = 5 * time.Second
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+	defer cancel()
+	var all sync.WaitGroup
+	for _, w := range g.all() {
+		all.Go(func() { w.goodbye(last) })
+	}
+	all.Wait()
+	if err := g.commit(last, false); err != nil {
+		g.log.Warn("last position not committed", zap.Error(err))
+	}
+}

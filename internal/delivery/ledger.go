@@ -1,0 +1,206 @@
+package delivery
+
+import (
+	"sync"
+
+	"pushgate/internal/offsets"
+	"pushgate/internal/push"
+)
+
+// ledger is what a partition knows of its deliveries: which offsets are not
+// settled, and what is to be said in the next receipt. It implements
+// push.Reporter. Safe for concurrent use; its lock is the last to be taken and
+// nothing is called under it.
+//
+// Two orders make receipts evidence. The reader moves readThrough only after
+// every owned offset below it has been entered: a receipt cut at any moment
+// lists, together with those before it, every owned offset below its
+// read-through. And a session that is opened while the reader is in the middle of
+// a batch is named only when the batch is done: the reader may already have
+// looked for its user in vain at an offset the read-through does not cover yet,
+// and the custodian would think that the session had seen it.
+type ledger struct {
+	metrics *Metrics
+
+	mu          sync.Mutex
+	tracker     *offsets.Tracker
+	readThrough int64
+	// underWay are owned offsets whose receipt is not written yet: false until a
+	// receipt has listed them as queued.
+	underWay map[int64]bool
+	next     push.Receipt // being gathered
+	items    int
+	reading  bool           // the reader is in the middle of a batch
+	late     []push.Binding // sessions opened meanwhile
+	moved    chan struct{}  // the read-through has moved
+	wake     chan struct{}  // there is something else to say
+	full     chan struct{}  // there is a lot to say
+}
+
+// manyItems is when a receipt is written without waiting for more.
+const manyItems = 1000
+
+func newLedger(start int64, m *Metrics) *ledger {
+	return &ledger{
+		metrics: m, tracker: offsets.New(start), readThrough: start,
+		underWay: make(map[int64]bool),
+		moved:    make(chan struct{}, 1), wake: make(chan struct{}, 1), full: make(chan struct{}, 1),
+	}
+}
+
+// enter notes an owned offset before it is handed to a session.
+func (l *ledger) enter(offset int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.tracker.Track(offset)
+	l.underWay[offset] = false
+}
+
+// leave takes back an offset that turned out not to be owned.
+func (l *ledger) leave(offset int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.underWay, offset)
+	l.tracker.Settle(offset)
+}
+
+// begin says that the reader starts to look at a batch; read follows.
+func (l *ledger) begin() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.reading = true
+}
+
+// read moves on: every offset below next was looked at.
+func (l *ledger) read(next int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.reading = false
+	for _, b := range l.late {
+		l.bind(b)
+	}
+	l.late = nil
+	if next > l.readThrough {
+		l.readThrough = next
+		l.tracker.Advance(next)
+		signal(l.moved) // evidence that custodians wait for
+	}
+}
+
+// Report implements push.Reporter.
+func (l *ledger) Report(m *push.Message, s push.Status, reason push.Reason) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_, first := l.underWay[m.Offset]
+	delete(l.underWay, m.Offset)
+	switch s {
+	case push.Held:
+		l.next.Held = append(l.next.Held, m.Offset)
+	case push.Done:
+		l.next.Delivered = append(l.next.Delivered, m.Offset)
+	case push.Failed:
+		l.next.Failed = append(l.next.Failed, push.Failure{Offset: m.Offset, Reason: reason})
+	}
+	l.item()
+	l.metrics.reported(m, s, reason, first)
+}
+
+// connected notes a session. It must already be visible to deliveries.
+func (l *ledger) connected(b push.Binding) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.reading {
+		l.late = append(l.late, b)
+		return
+	}
+	l.bind(b)
+}
+
+func (l *ledger) bind(b push.Binding) {
+	l.next.Connected = append(l.next.Connected, b)
+	l.item()
+}
+
+// presence makes the next receipt an announcement or a goodbye.
+func (l *ledger) presence(p push.Presence) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.next.Presence = p
+	l.item()
+}
+
+func (l *ledger) item() {
+	l.items++
+	signal(l.wake)
+	if l.items >= manyItems {
+		signal(l.full)
+	}
+}
+
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// cut takes over what there is to say.
+func (l *ledger) cut() push.Receipt {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	r := l.next
+	l.next, l.items = push.Receipt{}, 0
+	r.ReadThrough = l.readThrough
+	for offset, listed := range l.underWay {
+		if !listed && offset < r.ReadThrough {
+			r.Queued = append(r.Queued, offset)
+			l.underWay[offset] = true
+		}
+	}
+	return r
+}
+
+// uncut takes back a receipt that could not be written: the next one says it.
+func (l *ledger) uncut(r push.Receipt) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := &l.next
+	n.Presence = max(n.Presence, r.Presence)
+	n.Delivered = append(r.Delivered, n.Delivered...)
+	n.Held = append(r.Held, n.Held...)
+	n.Failed = append(r.Failed, n.Failed...)
+	n.Connected = append(r.Connected, n.Connected...)
+	for _, offset := range r.Queued {
+		if _, ok := l.underWay[offset]; ok {
+			l.underWay[offset] = false
+		}
+	}
+	l.item()
+}
+
+// durable settles what a written receipt says. Queued offsets are not settled by
+// it: nothing has been done about them yet.
+func (l *ledger) durable(r *push.Receipt) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, list := range [][]int64{r.Delivered, r.Held} {
+		for _, o := range list {
+			l.tracker.Settle(o)
+		}
+	}
+	for _, f := range r.Failed {
+		l.tracker.Settle(f.Offset)
+	}
+}
+
+func (l *ledger) committable() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.tracker.Committable()
+}
+
+func (l *ledger) unsettled() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.tracker.Unsettled()
+}

@@ -1,0 +1,84 @@
+package delivery
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"pushgate/internal/push"
+)
+
+// Metrics of delivery. Label values come from closed sets: reasons, partitions.
+type Metrics struct {
+	requests, dropped      prometheus.Counter
+	delivered, held        prometheus.Counter
+	failed                 *prometheus.CounterVec
+	receipts, offsetsLost  prometheus.Counter
+	latency                prometheus.Histogram
+	lagGauge, unsettledVec *prometheus.GaugeVec
+}
+
+// NewMetrics registers the metrics of delivery.
+func NewMetrics(r prometheus.Registerer) *Metrics {
+	counter := func(name, help string) prometheus.Counter {
+		c := prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
+		r.MustRegister(c)
+		return c
+	}
+	m := &Metrics{
+		requests:    counter("pushgate_requests_read_total", "Requests this gateway has read."),
+		dropped:     counter("pushgate_requests_dropped_total", "Requests read whose user has no session here."),
+		delivered:   counter("pushgate_delivered_total", "Messages delivered by this gateway: acknowledged, or written where the client does not acknowledge."),
+		held:        counter("pushgate_held_total", "Messages written that await an acknowledgement."),
+		receipts:    counter("pushgate_receipts_total", "Receipts written."),
+		offsetsLost: counter("pushgate_delivery_offsets_lost_total", "Times the offset to read was not in the log any more."),
+		failed: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "pushgate_failed_total", Help: "Messages this gateway could not deliver and handed back, by reason.",
+		}, []string{"reason"}),
+		latency: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "pushgate_delivery_latency_seconds", Help: "Time from a request being written to Kafka until it was on a socket, first offerings only.",
+			Buckets: []float64{.0005, .001, .002, .005, .01, .02, .05, .1, .2, .5, 1, 2, 5, 10, 30, 60},
+		}),
+		lagGauge: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "pushgate_delivery_lag", Help: "Requests this gateway has not read yet.",
+		}, []string{"partition"}),
+		unsettledVec: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "pushgate_unsettled", Help: "Requests under way at this gateway whose receipt is not written yet.",
+		}, []string{"partition"}),
+	}
+	r.MustRegister(m.failed, m.latency, m.lagGauge, m.unsettledVec)
+	for _, reason := range push.Failures() {
+		m.failed.WithLabelValues(reason.String())
+	}
+	return m
+}
+
+// read counts a batch at once: the drop path must stay cheap.
+func (m *Metrics) read(records, owned int) {
+	if records > 0 {
+		m.requests.Add(float64(records))
+		m.dropped.Add(float64(records - owned))
+	}
+}
+
+// reported counts one report; first says that it is the first of its message.
+func (m *Metrics) reported(msg *push.Message, s push.Status, reason push.Reason, first bool) {
+	switch s {
+	case push.Held:
+		m.held.Inc()
+	case push.Done:
+		m.delivered.Inc()
+	case push.Failed:
+		m.failed.WithLabelValues(reason.String()).Inc()
+	}
+	if first && s != push.Failed && msg.Attempt == 1 {
+		m.latency.Observe(time.Since(msg.FirstSeen).Seconds())
+	}
+}
+
+func (m *Metrics) partition(number int32, lag int64, unsettled int) {
+	label := strconv.Itoa(int(number))
+	m.lagGauge.WithLabelValues(label).Set(float64(lag))
+	m.unsettledVec.WithLabelValues(label).Set(float64(unsettled))
+}

@@ -1,0 +1,225 @@
+package delivery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+
+	"pushgate/internal/push"
+)
+
+// worker delivers one partition.
+type worker struct {
+	*Gateway
+	number     int32
+	start      int64
+	log        *zap.Logger
+	ledger     *ledger
+	partitions int32
+
+	lag       atomic.Int64
+	committed int64 // owned by whoever commits
+}
+
+func newWorker(g *Gateway, number int32, start int64) *worker {
+	return &worker{
+		Gateway: g, number: number, start: start, committed: start,
+		log: g.log.With(zap.Int32("partition", number)), ledger: newLedger(start, g.p.Metrics),
+	}
+}
+
+func (w *worker) run(ctx context.Context) error {
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.Go(func() error { return w.read(groupCtx) })
+	group.Go(func() error { return w.report(groupCtx) })
+	if err := group.Wait(); err != nil && ctx.Err() == nil {
+		return fmt.Errorf("partition %d: %w", w.number, err)
+	}
+	return nil
+}
+
+// read hands requests to their owners until ctx ends.
+func (w *worker) read(ctx context.Context) error {
+	r := w.p.Log.NewReader(w.p.Requests, w.number, w.start)
+	defer r.Close()
+	for {
+		batch, err := r.Read(ctx)
+		var lost *push.OffsetLostError
+		switch {
+		case errors.As(err, &lost):
+			w.p.Metrics.offsetsLost.Inc()
+			w.log.Error("the log does not hold the offset to read; going on at its start: what was not delivered waits",
+				zap.Int64("offset", lost.Offset), zap.Int64("log_start", lost.LogStart), zap.Int64("high_watermark", lost.HighWatermark))
+			r.SeekTo(lost.LogStart)
+			w.ledger.read(lost.LogStart)
+			continue
+		case err != nil:
+			return err //nolint:wrapcheck // only the context ends reading
+		}
+		w.partitions = w.p.Partitions()
+		w.ledger.begin()
+		owned := 0
+		for i := range batch.Records {
+			if w.p.Hub.Owns(batch.Records[i].Key) && w.deliver(&batch.Records[i]) {
+				owned++
+			}
+		}
+		w.ledger.read(batch.Next)
+		w.lag.Store(max(batch.HighWatermark-batch.Next, 0))
+		w.p.Metrics.read(len(batch.Records), owned)
+		if err := w.slowDown(ctx); err != nil {
+			return nil
+		}
+	}
+}
+
+// deliver hands one request of a user who is here to the sessions. It is false
+// when the request is not for this gateway after all: outside the user's home,
+// invalid, expired, or of a type nobody here takes. Those the custodian sees to.
+func (w *worker) deliver(rec *push.Record) bool {
+	if push.Home(rec.Key, w.partitions) != w.number {
+		return false
+	}
+	m, err := push.ParseRequest(rec, w.p.Requests, w.p.Limits)
+	if err != nil || !time.Now().Before(m.Expires) {
+		return false
+	}
+	// A report may come before Deliver returns.
+	w.ledger.enter(m.Offset)
+	owned := w.p.Hub.Deliver(&m, w.ledger)
+	m.Data = nil // it would keep the whole batch in memory until the client's word
+	if !owned {
+		w.ledger.leave(m.Offset)
+	}
+	return owned
+}
+
+// slowDown waits while too much is under way. Sessions fail what they cannot
+// take within their limits, so this ends.
+func (w *worker) slowDown(ctx context.Context) error {
+	const look = 5 * time.Millisecond
+	for w.ledger.unsettled() >= w.p.Config.MaxUnsettled {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(look):
+		}
+	}
+	return nil
+}
+
+// report writes receipts until ctx ends: soon after there is something to say,
+// at once when there is much, less soon when all there is to say is how far was
+// read, and now and then in any case.
+func (w *worker) report(ctx context.Context) error {
+	const unhurried = 5
+	soon := w.p.Config.ReceiptInterval
+	heartbeat := time.NewTicker(w.p.Config.HeartbeatInterval)
+	defer heartbeat.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-heartbeat.C:
+		case <-w.ledger.full:
+		case <-w.ledger.wake:
+			w.gather(ctx, soon, nil)
+		case <-w.ledger.moved:
+			if w.gather(ctx, unhurried*soon, w.ledger.wake) {
+				w.gather(ctx, soon, nil)
+			}
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err := w.say(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// gather waits for more to say. It is true when it was cut short by sooner.
+func (w *worker) gather(ctx context.Context, d time.Duration, sooner <-chan struct{}) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-w.ledger.full:
+	case <-timer.C:
+	case <-sooner:
+		return true
+	}
+	return false
+}
+
+// say writes a receipt and settles what it says once it is durable.
+func (w *worker) say(ctx context.Context) error {
+	r := w.ledger.cut()
+	r.Node, r.Epoch = w.p.Node, w.epoch
+	parts := split(r)
+	records := make([]push.Record, 0, len(parts))
+	for i := range parts {
+		records = append(records, push.Record{Key: []byte(w.p.Node), Value: parts[i].AppendBinary(nil)})
+	}
+	if _, err := w.p.Log.Produce(ctx, w.p.Receipts, w.number, records); err != nil {
+		w.ledger.uncut(r)
+		return fmt.Errorf("writing a receipt: %w", err)
+	}
+	w.ledger.durable(&r)
+	w.p.Metrics.receipts.Add(float64(len(records)))
+	return nil
+}
+
+// announce says that this gateway is there, before it takes its first session.
+func (w *worker) announce(ctx context.Context) error {
+	w.ledger.presence(push.Announce)
+	return w.say(ctx)
+}
+
+// goodbye says what is left to say, and that nothing will follow.
+func (w *worker) goodbye(ctx context.Context) {
+	w.ledger.presence(push.Goodbye)
+	if err := w.say(ctx); err != nil {
+		w.log.Warn("could not say goodbye; what was under way here is offered again after the custody window", zap.Error(err))
+	}
+}
+
+// observe publishes how the partition is doing.
+func (w *worker) observe() {
+	w.p.Metrics.partition(w.number, w.lag.Load(), w.ledger.unsettled())
+}
+
+// maxConnected is how many sessions one receipt names at most: with the longest
+// user ids and types it stays below half a mebibyte.
+const maxConnected = 1000
+
+// split keeps receipts below what a record may be. Only sessions are long: after
+// a restart of another node, thousands come at once. All parts carry the same
+// read-through, and what was delivered goes first.
+func split(r push.Receipt) []push.Receipt {
+	parts := []push.Receipt{r}
+	for len(parts[len(parts)-1].Connected) > maxConnected {
+		last := &parts[len(parts)-1]
+		more := push.Receipt{
+			Node: r.Node, Epoch: r.Epoch, ReadThrough: r.ReadThrough, Connected: last.Connected[maxConnected:],
+		}
+		// A goodbye is the last word.
+		more.Presence, last.Presence = later(last.Presence)
+		last.Connected = last.Connected[:maxConnected]
+		parts = append(parts, more)
+	}
+	return parts
+}
+
+// later keeps an announcement in the first part and a goodbye in the last.
+func later(p push.Presence) (next, first push.Presence) {
+	if p == push.Goodbye {
+		return push.Goodbye, push.Heartbeat
+	}
+	return push.Heartbeat, p
+}
