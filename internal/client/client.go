@@ -1,0 +1,236 @@
+// Package client connects as a user and takes the messages that are pushed: what
+// an application's client library does, in Go. The command line, the benchmark
+// and the demonstration use it.
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"pushgate/internal/session"
+	"pushgate/internal/ws"
+)
+
+// Message is one push.
+type Message struct {
+	ID      string          `json:"id"`
+	Type    string          `json:"type"`
+	Time    time.Time       `json:"time"`
+	Attempt int             `json:"attempt"`
+	Data    json.RawMessage `json:"data,omitempty"`
+	// Base64 holds a payload whose content type is not JSON.
+	Base64 []byte `json:"data_base64,omitempty"`
+}
+
+// State is how the connection is doing.
+type State uint8
+
+// The states.
+const (
+	Connecting State = iota
+	Open
+	Closed
+)
+
+// Params of a Client.
+type Params struct {
+	// URL of a gateway: http(s) or ws(s); a path is kept in front.
+	URL  string
+	User string
+	// Type is the business type to take; empty: all.
+	Type  string
+	Token string
+	// Silent: do not acknowledge.
+	Silent bool
+	// OnState is told of changes; err says why a connection was closed. Nil is
+	// allowed.
+	OnState func(s State, err error)
+	// MaxBackoff bounds the pause between two attempts to connect; 0: 30s.
+	MaxBackoff time.Duration
+}
+
+// Client is a user's device.
+type Client struct {
+	p    Params
+	url  string
+	seen recent
+}
+
+// New checks the address.
+func New(p Params) (*Client, error) {
+	u, err := url.Parse(p.URL)
+	if err != nil {
+		return nil, fmt.Errorf("the address %q: %w", p.URL, err)
+	}
+	switch u.Scheme {
+	case "http", "ws":
+		u.Scheme = "ws"
+	case "https", "wss":
+		u.Scheme = "wss"
+	default:
+		return nil, fmt.Errorf("the address %q must begin with ws://, wss://, http:// or https://", p.URL)
+	}
+	if p.Type == "" {
+		p.Type = "all"
+	}
+	if p.MaxBackoff == 0 {
+		p.MaxBackoff = 30 * time.Second
+	}
+	if p.OnState == nil {
+		p.OnState = func(State, error) {}
+	}
+	base := strings.TrimSuffix(u.String(), "/")
+	return &Client{p: p, url: base + "/websocket/" + url.PathEscape(p.Type) + "/" + url.PathEscape(p.User)}, nil
+}
+
+// firstBackoff is the mean pause before the second attempt to connect.
+const firstBackoff = 250 * time.Millisecond
+
+// steady is how long a connection must have lived for the backoff to begin anew.
+const steady = 5 * time.Second
+
+// Run stays connected until ctx ends (then nil) or the gateway says that trying
+// again is no use. Each message is handed to handle once - repeats are only
+// acknowledged again - and acknowledged when handle returns nil. An error of
+// handle ends Run with it.
+func (c *Client) Run(ctx context.Context, handle func(context.Context, Message) error) error {
+	limit := firstBackoff
+	for {
+		c.p.OnState(Connecting, nil)
+		began := time.Now()
+		err := c.once(ctx, handle)
+		if ctx.Err() != nil {
+			return nil
+		}
+		c.p.OnState(Closed, err)
+		if !passing(err) {
+			return err
+		}
+		if time.Since(began) > steady {
+			limit = firstBackoff
+		}
+		timer := time.NewTimer(rand.N(2 * limit)) //nolint:gosec // spreads load, guards nothing
+		limit = min(2*limit, c.p.MaxBackoff)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return nil
+		case <-timer.C:
+		}
+	}
+}
+
+// passing says whether connecting again may help.
+func passing(err error) bool {
+	var refused *ws.RefusedError
+	if errors.As(err, &refused) {
+		return refused.Status == http.StatusTooManyRequests || refused.Status >= http.StatusInternalServerError
+	}
+	var closed *ws.CloseError
+	if errors.As(err, &closed) {
+		return session.ShouldReconnect(closed.Code)
+	}
+	var handling *handlerError
+	return !errors.As(err, &handling)
+}
+
+// handlerError carries an error of the caller's own.
+type handlerError struct{ err error }
+
+func (e *handlerError) Error() string { return e.err.Error() }
+func (e *handlerError) Unwrap() error { return e.err }
+
+// once is the life of one connection.
+func (c *Client) once(ctx context.Context, handle func(context.Context, Message) error) error {
+	const handshake = 10 * time.Second
+	dialing, cancel := context.WithTimeout(ctx, handshake)
+	defer cancel()
+	header := http.Header{}
+	if c.p.Token != "" {
+		header.Set("Authorization", "Bearer "+c.p.Token)
+	}
+	conn, err := ws.Dial(dialing, c.url, ws.DialParams{Header: header, Subprotocols: []string{session.PushgateName}})
+	if err != nil {
+		return fmt.Errorf("connecting to %s: %w", c.url, err)
+	}
+	// Reading blocks on the socket: the end of ctx says goodbye, which ends it.
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close(session.CloseNormal, "") })
+	defer func() {
+		stop()
+		_ = conn.Drop()
+	}()
+	c.p.OnState(Open, nil)
+	for {
+		_, payload, err := conn.ReadMessage()
+		if err != nil {
+			return fmt.Errorf("connection to %s: %w", c.url, err)
+		}
+		if err := c.take(ctx, conn, payload, handle); err != nil {
+			return err
+		}
+	}
+}
+
+func (c *Client) take(ctx context.Context, conn *ws.ClientConn, payload []byte, handle func(context.Context, Message) error) error {
+	var m Message
+	if err := json.Unmarshal(payload, &m); err != nil {
+		return fmt.Errorf("the gateway sent what is no message: %w", err)
+	}
+	if !c.seen.has(m.ID) {
+		if err := handle(ctx, m); err != nil {
+			return &handlerError{err}
+		}
+		c.seen.add(m.ID)
+	}
+	if c.p.Silent {
+		return nil
+	}
+	ack, err := json.Marshal(acknowledgement{Ack: []string{m.ID}})
+	if err != nil {
+		return fmt.Errorf("acknowledging: %w", err)
+	}
+	if err := conn.WriteMessage(ws.OpText, ack); err != nil {
+		return fmt.Errorf("acknowledging: %w", err)
+	}
+	return nil
+}
+
+type acknowledgement struct {
+	Ack []string `json:"ack"`
+}
+
+// recent remembers the ids that were handled last.
+type recent struct {
+	ids   map[string]struct{}
+	order []string
+	next  int
+}
+
+// remembered is how many ids are remembered: a repeat comes within seconds.
+const remembered = 4096
+
+func (r *recent) has(id string) bool {
+	_, ok := r.ids[id]
+	return ok
+}
+
+func (r *recent) add(id string) {
+	if r.ids == nil {
+		r.ids = make(map[string]struct{})
+	}
+	if len(r.order) < remembered {
+		r.order = append(r.order, id)
+	} else {
+		delete(r.ids, r.order[r.next])
+		r.order[r.next] = id
+		r.next = (r.next + 1) % remembered
+	}
+	r.ids[id] = struct{}{}
+}

@@ -1,0 +1,147 @@
+package gateway
+
+import (
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"pushgate/internal/auth"
+	"pushgate/internal/push"
+	"pushgate/internal/session"
+	"pushgate/internal/ws"
+)
+
+// Results of a request to open a session: labels of a metric.
+const (
+	resultOpened      = "opened"
+	resultBadRequest  = "bad_request"
+	resultUnauthentic = "unauthorized"
+	resultForbidden   = "forbidden"
+	resultOverLimit   = "over_limit"
+	resultNotReady    = "not_ready"
+)
+
+func upgradeResults() []string {
+	return []string{resultOpened, resultBadRequest, resultUnauthentic, resultForbidden, resultOverLimit, resultNotReady}
+}
+
+// resultOf names the result of a refusal.
+func resultOf(status int) string {
+	switch status {
+	case http.StatusUnauthorized:
+		return resultUnauthentic
+	case http.StatusForbidden:
+		return resultForbidden
+	case http.StatusTooManyRequests:
+		return resultOverLimit
+	case http.StatusServiceUnavailable:
+		return resultNotReady
+	default:
+		return resultBadRequest
+	}
+}
+
+// connect opens a session: GET /websocket/{businessType}/{userId}.
+func (s *Server) connect(w http.ResponseWriter, r *http.Request) {
+	user, kind := r.PathValue("user"), r.PathValue("type")
+	id, refusal := s.admit(r, user, kind)
+	if refusal != nil {
+		s.upgrades.WithLabelValues(resultOf(refusal.Status)).Inc()
+		s.log.Debug("session refused", zap.String("user", user), zap.Int("status", refusal.Status), zap.String("error", refusal.Error))
+		refusal.write(w)
+		return
+	}
+	conn, protocol, err := s.Sockets.Upgrade(w, r, ws.UpgradeParams{
+		Subprotocols: session.SubprotocolNames(),
+		// Browsers drop a connection that answers none of their offers; where the
+		// token is all that was offered, it is answered.
+		Otherwise: func(offered []string) string {
+			if slices.ContainsFunc(offered, func(name string) bool { return !auth.CarriesToken(name) }) {
+				return ""
+			}
+			return offered[0]
+		},
+	})
+	if err != nil {
+		s.upgrades.WithLabelValues(resultBadRequest).Inc()
+		s.log.Debug("upgrade failed", zap.String("user", user), zap.Error(err))
+		return
+	}
+	s.open.Add(1)
+	opened := s.Sessions.New(session.Params{
+		User: user, Type: kind, Subprotocol: session.SubprotocolOf(protocol), Transport: conn, Expires: id.Expires,
+		OnEnd: func(ended *session.Session) {
+			s.Hub.Remove(ended)
+			s.open.Add(-1)
+		},
+	})
+	// Added first, started then: what waits for the user may be written as soon as
+	// it comes, and the end of the connection finds the session in the hub.
+	if err := s.Hub.Add(opened); err != nil {
+		opened.Close(session.CloseGoElsewhere)
+	}
+	conn.Start(opened)
+	s.upgrades.WithLabelValues(resultOpened).Inc()
+}
+
+// admit checks everything that can be checked before the upgrade.
+func (s *Server) admit(r *http.Request, user, kind string) (auth.Identity, *problem) {
+	if err := ws.CheckRequest(r); err != nil {
+		return auth.Identity{}, handshakeProblem(err)
+	}
+	if err := push.CheckUser(user); err != nil {
+		return auth.Identity{}, &problem{Status: http.StatusBadRequest, Error: err.Error()}
+	}
+	if err := push.CheckType(kind); err != nil {
+		return auth.Identity{}, &problem{Status: http.StatusBadRequest, Error: err.Error()}
+	}
+	if err := s.Ready(); err != nil {
+		return auth.Identity{}, &problem{Status: http.StatusServiceUnavailable, Error: "not ready: " + err.Error(), Hint: "connect to another node, or again in a moment", RetryAfter: 1}
+	}
+	if !s.Config.originAllowed(r) {
+		return auth.Identity{}, &problem{Status: http.StatusForbidden, Error: "this origin may not connect", Hint: "add it to gateway.allowed_origins"}
+	}
+	id, refusal := s.authenticate(r)
+	switch {
+	case refusal != nil:
+		return id, refusal
+	case !id.Is(user):
+		return id, &problem{Status: http.StatusForbidden, Error: "the token is another user's"}
+	case s.open.Load() >= int64(s.Config.MaxConnections):
+		return id, &problem{Status: http.StatusTooManyRequests, Error: "this node has all the sessions it takes", Hint: "connect to another node", RetryAfter: 5}
+	case !s.rate.take(time.Now()):
+		return id, &problem{Status: http.StatusTooManyRequests, Error: "too many sessions are opened at the moment", RetryAfter: 1}
+	}
+	return id, nil
+}
+
+// rate is a token bucket that holds one second's worth. Safe for concurrent use.
+type rate struct {
+	limit int // a second; 0: none
+
+	mu   sync.Mutex
+	left float64
+	at   time.Time
+}
+
+func (r *rate) take(now time.Time) bool {
+	if r.limit == 0 {
+		return true
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.at.IsZero() {
+		r.left = float64(r.limit)
+	} else {
+		r.left = min(float64(r.limit), r.left+now.Sub(r.at).Seconds()*float64(r.limit))
+	}
+	r.at = now
+	if r.left < 1 {
+		return false
+	}
+	r.left--
+	return true
+}
