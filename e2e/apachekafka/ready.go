@@ -1,0 +1,85 @@
+package apachekafka
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// How long one question to a node may take.
+const askTimeout = 2 * time.Second
+
+// Ready waits until each running node answers, and knows of all the others
+// that run, and of a controller. It fails when one ends meanwhile, with the end
+// of its log.
+func (c *Cluster) Ready(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	running := map[int32]*node{}
+	for _, n := range c.nodes {
+		if n.running() {
+			running[int32(n.id)] = n //nolint:gosec // G115: 1 to 3.
+		}
+	}
+	for _, n := range running {
+		if err := c.nodeReady(ctx, n, running); err != nil {
+			return fmt.Errorf("waiting for node %d: %w\n%s", n.id-1, err, tail(n.logFile()))
+		}
+	}
+	return nil
+}
+
+// nodeReady asks one node again and again, by a listener that asks for no login.
+func (c *Cluster) nodeReady(ctx context.Context, n *node, running map[int32]*node) error {
+	again := time.NewTicker(50 * time.Millisecond)
+	defer again.Stop()
+	var last error
+	for {
+		if last = c.ask(ctx, n, running); last == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%w (last: %w)", context.Cause(ctx), last)
+		case <-n.process.ended:
+			return fmt.Errorf("%w: %w", errEnded, n.process.err)
+		case <-again.C:
+		}
+	}
+}
+
+func (c *Cluster) ask(ctx context.Context, n *node, running map[int32]*node) error {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	client, err := kgo.NewClient(kgo.SeedBrokers(address(n.brokerPort)), kgo.RequestRetries(0),
+		kgo.RequestTimeoutOverhead(askTimeout)) // A request that was sent does not end with its context.
+	if err != nil {
+		return fmt.Errorf("making a client: %w", err)
+	}
+	defer client.Close()
+	found, err := kadm.NewClient(client).BrokerMetadata(ctx)
+	if err != nil {
+		return fmt.Errorf("asking for the brokers: %w", err)
+	}
+	if found.Controller < 0 {
+		return fmt.Errorf("there is no controller yet")
+	}
+	known := map[int32]bool{}
+	for _, id := range found.Brokers.NodeIDs() {
+		known[id] = true
+	}
+	for id := range running {
+		if !known[id] {
+			return fmt.Errorf("it knows nothing of node %d yet", id-1)
+		}
+	}
+	// The listener of clients comes last.
+	conn, err := dial(ctx, n.clientPort)
+	if err != nil {
+		return err
+	}
+	return conn.Close() //nolint:wrapcheck // nothing was said
+}
