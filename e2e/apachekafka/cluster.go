@@ -146,9 +146,7 @@ func (c *Cluster) log4jFile() string   { return filepath.Join(c.dir, "log4j2.xml
 
 // format prepares the nodes' directories, all at the same time.
 func (c *Cluster) format(ctx context.Context, s Security) error {
-	var id [16]byte
-	_, _ = rand.Read(id[:]) // It never fails.
-	cluster := base64.RawURLEncoding.EncodeToString(id[:])
+	cluster := newClusterID()
 	group, ctx := errgroup.WithContext(ctx)
 	for _, n := range c.nodes {
 		group.Go(func() error {
@@ -166,6 +164,15 @@ func (c *Cluster) format(ctx context.Context, s Security) error {
 		})
 	}
 	return group.Wait()
+}
+
+// newClusterID makes an id as Kafka writes them. It does not begin with a dash:
+// format would take it for an option.
+func newClusterID() string {
+	var id [16]byte
+	_, _ = rand.Read(id[:]) // It never fails.
+	id[0] &= 0x7f
+	return base64.RawURLEncoding.EncodeToString(id[:])
 }
 
 // java is the command line of one of Kafka's programs: a small heap, and no

@@ -47,6 +47,14 @@ func TestNodesAreOneOrThree(t *testing.T) {
 	}
 }
 
+func TestClusterIDIsNeverTakenForAnOption(t *testing.T) {
+	for range 1000 {
+		id := newClusterID()
+		assert.Len(t, id, 22)
+		assert.NotEqual(t, "-", id[:1])
+	}
+}
+
 func TestPortsAreOutsideOfWhatSystemsGiveAway(t *testing.T) {
 	ports, err := freePorts(t.Context(), 9)
 	require.NoError(t, err)
