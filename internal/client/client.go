@@ -96,17 +96,21 @@ const firstBackoff = 250 * time.Millisecond
 // steady is how long a connection must have lived for the backoff to begin anew.
 const steady = 5 * time.Second
 
+// ErrStop is returned by a handler that has seen enough: the message is
+// acknowledged, the gateway is told goodbye, and Run returns nil.
+var ErrStop = errors.New("enough")
+
 // Run stays connected until ctx ends (then nil) or the gateway says that trying
 // again is no use. Each message is handed to handle once - repeats are only
 // acknowledged again - and acknowledged when handle returns nil. An error of
-// handle ends Run with it.
+// handle ends Run with it, except for ErrStop.
 func (c *Client) Run(ctx context.Context, handle func(context.Context, Message) error) error {
 	limit := firstBackoff
 	for {
 		c.p.OnState(Connecting, nil)
 		began := time.Now()
 		err := c.once(ctx, handle)
-		if ctx.Err() != nil {
+		if ctx.Err() != nil || errors.Is(err, ErrStop) {
 			return nil
 		}
 		c.p.OnState(Closed, err)
@@ -172,7 +176,12 @@ func (c *Client) once(ctx context.Context, handle func(context.Context, Message)
 		if err != nil {
 			return fmt.Errorf("connection to %s: %w", c.url, err)
 		}
-		if err := c.take(ctx, conn, payload, handle); err != nil {
+		err = c.take(ctx, conn, payload, handle)
+		if errors.Is(err, ErrStop) {
+			// Dropping the connection could take the acknowledgement with it.
+			_ = conn.Close(session.CloseNormal, "")
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -183,14 +192,17 @@ func (c *Client) take(ctx context.Context, conn *ws.ClientConn, payload []byte, 
 	if err := json.Unmarshal(payload, &m); err != nil {
 		return fmt.Errorf("the gateway sent what is no message: %w", err)
 	}
+	var handled error
 	if !c.seen.has(m.ID) {
-		if err := handle(ctx, m); err != nil {
+		if err := handle(ctx, m); errors.Is(err, ErrStop) {
+			handled = ErrStop
+		} else if err != nil {
 			return &handlerError{err}
 		}
 		c.seen.add(m.ID)
 	}
 	if c.p.Silent {
-		return nil
+		return handled
 	}
 	ack, err := json.Marshal(acknowledgement{Ack: []string{m.ID}})
 	if err != nil {
@@ -199,7 +211,7 @@ func (c *Client) take(ctx context.Context, conn *ws.ClientConn, payload []byte, 
 	if err := conn.WriteMessage(ws.OpText, ack); err != nil {
 		return fmt.Errorf("acknowledging: %w", err)
 	}
-	return nil
+	return handled
 }
 
 type acknowledgement struct {

@@ -11,6 +11,8 @@ import (
 
 // Sources of a configuration.
 type Sources struct {
+	// Defaults are values by key that a command has instead of the common ones.
+	Defaults map[string]string
 	// File is a YAML file; empty: none.
 	File string
 	// Env is the environment, as os.Environ returns it.
@@ -32,6 +34,9 @@ func Load(s Sources) (Config, Origins, error) {
 	l := loader{keys: keysOf(&c), origins: Origins{}}
 	for _, k := range l.keys {
 		l.origins[k.Name] = "default"
+	}
+	for name, value := range s.Defaults {
+		l.apply(name, value, "default of this command")
 	}
 	l.file(s.File)
 	l.environment(s.Env)

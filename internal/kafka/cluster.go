@@ -99,11 +99,7 @@ func (c *Cluster) Run(ctx context.Context) error {
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	for {
-		err := c.attempt(ctx, "metadata", func(ctx context.Context) error {
-			_, err := c.client.ApiVersions(ctx, &kafkago.ApiVersionsRequest{})
-			return err //nolint:wrapcheck // wrapped by attempt
-		})
-		if err != nil && ctx.Err() == nil {
+		if err := c.Ping(ctx); err != nil && ctx.Err() == nil {
 			c.log.Debug("probe failed", zap.Error(err))
 		}
 		select {
@@ -112,6 +108,14 @@ func (c *Cluster) Run(ctx context.Context) error {
 		case <-tick.C:
 		}
 	}
+}
+
+// Ping asks the cluster for a sign of life, once.
+func (c *Cluster) Ping(ctx context.Context) error {
+	return c.attempt(ctx, "api_versions", func(ctx context.Context) error {
+		_, err := c.client.ApiVersions(ctx, &kafkago.ApiVersionsRequest{})
+		return err //nolint:wrapcheck // wrapped by attempt
+	})
 }
 
 // attempt makes one request under its own deadline, and remembers how it went.

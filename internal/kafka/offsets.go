@@ -16,6 +16,10 @@ type Committed struct {
 	Metadata string
 }
 
+// GatewayGroup is the consumer group of a gateway, which has no members and only
+// keeps its position.
+func GatewayGroup(node string) string { return "pushgate.gateway." + node }
+
 // NoOffset stands for "nothing is committed".
 const NoOffset int64 = -1
 

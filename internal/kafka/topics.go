@@ -160,22 +160,28 @@ func number(s string) int64 {
 	return n
 }
 
-// CheckTopics returns an error that lists every problem, and what to type.
+// WrongTopicsError lists what keeps a node from running.
+type WrongTopicsError struct{ Problems []TopicDifference }
+
+func (e *WrongTopicsError) Error() string {
+	lines := make([]string, 0, len(e.Problems))
+	for _, d := range e.Problems {
+		lines = append(lines, d.String())
+	}
+	return fmt.Sprintf("topics are not as this node needs them: %s. To mend it, run: %s", strings.Join(lines, "; "), applyRemedy)
+}
+
+// CheckTopics returns a *WrongTopicsError when there is a problem.
 func (c *Cluster) CheckTopics(ctx context.Context, specs []TopicSpec) error {
 	differences, err := c.PlanTopics(ctx, specs)
 	if err != nil {
 		return err
 	}
-	var problems []string
-	for _, d := range differences {
-		if d.Severity == Problem {
-			problems = append(problems, d.String())
-		}
+	problems := slices.DeleteFunc(differences, func(d TopicDifference) bool { return d.Severity != Problem })
+	if len(problems) > 0 {
+		return &WrongTopicsError{Problems: problems}
 	}
-	if len(problems) == 0 {
-		return nil
-	}
-	return fmt.Errorf("topics are not as this node needs them: %s. To mend it, run: %s", strings.Join(problems, "; "), applyRemedy)
+	return nil
 }
 
 // ApplyTopics creates what is missing, adds partitions, and changes settings. It
@@ -205,17 +211,16 @@ func (c *Cluster) createTopic(ctx context.Context, s TopicSpec) error {
 	for _, name := range slices.Sorted(maps.Keys(s.Configs)) {
 		entries = append(entries, kafkago.ConfigEntry{ConfigName: name, ConfigValue: s.Configs[name]})
 	}
-	replication := int(s.Replication)
+	replication := s.Replication
 	if replication == 0 {
 		var err error
-		if replication, err = c.brokers(ctx); err != nil {
+		if replication, err = c.DefaultReplication(ctx); err != nil {
 			return err
 		}
-		replication = min(replication, 3)
 	}
 	return c.attempt(ctx, "create_topics", func(ctx context.Context) error {
 		res, err := c.client.CreateTopics(ctx, &kafkago.CreateTopicsRequest{Topics: []kafkago.TopicConfig{{
-			Topic: s.Name, NumPartitions: int(s.Partitions), ReplicationFactor: replication, ConfigEntries: entries,
+			Topic: s.Name, NumPartitions: int(s.Partitions), ReplicationFactor: int(replication), ConfigEntries: entries,
 		}}})
 		if err == nil {
 			err = res.Errors[s.Name]
@@ -272,7 +277,10 @@ func (c *Cluster) alterTopic(ctx context.Context, is, should TopicSpec) error {
 	})
 }
 
-func (c *Cluster) brokers(ctx context.Context) (int, error) {
+// DefaultReplication is the replication factor of topics that are created without
+// one being named: the number of brokers, at most 3.
+func (c *Cluster) DefaultReplication(ctx context.Context) (int16, error) {
+	const most = 3
 	var n int
 	err := c.retry(ctx, "metadata", func(ctx context.Context) error {
 		res, err := c.client.Metadata(ctx, &kafkago.MetadataRequest{Topics: []string{}})
@@ -284,7 +292,14 @@ func (c *Cluster) brokers(ctx context.Context) (int, error) {
 		}
 		return nil
 	})
-	return n, err
+	return int16(min(n, most)), err //nolint:gosec // at most 3
+}
+
+// PresentPartitions returns the number of partitions of a topic, 0 where there is
+// no such topic.
+func (c *Cluster) PresentPartitions(ctx context.Context, topic string) (int32, error) {
+	found, err := c.describeTopics(ctx, []TopicSpec{{Name: topic}})
+	return found[topic].Partitions, err
 }
 
 // describeTopics returns those of the topics that exist, as they are.
