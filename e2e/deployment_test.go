@@ -1,0 +1,133 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"hash/crc32"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// partitions of the topics of most tests.
+const partitions = 4
+
+// deployment is a set of topics on a broker, and the nodes that serve it.
+type deployment struct {
+	t        *testing.T
+	brokers  []string
+	prefix   string
+	producer *kgo.Client
+}
+
+// deploy makes the topics of a fresh deployment, with the program's own command.
+func deploy(t *testing.T, brokers []string) *deployment {
+	t.Helper()
+	d := &deployment{t: t, brokers: brokers, prefix: fmt.Sprintf("t%06x.", rand.Uint32()&0xffffff)} //nolint:gosec // a name
+	apply := run(t, "topics", map[string]string{
+		"PUSHGATE_KAFKA_BROKERS":            strings.Join(brokers, ","),
+		"PUSHGATE_KAFKA_TOPICS_REQUESTS":    d.topic("requests"),
+		"PUSHGATE_KAFKA_TOPICS_RETRY":       d.topic("retry"),
+		"PUSHGATE_KAFKA_TOPICS_DEAD_LETTER": d.topic("dead-letter"),
+		"PUSHGATE_KAFKA_TOPICS_RECEIPTS":    d.topic("receipts"),
+		"PUSHGATE_KAFKA_TOPICS_OUTCOMES":    d.topic("outcomes"),
+	}, "topics", "apply", "--partitions", fmt.Sprint(partitions))
+	require.Zero(t, apply.exit(60*time.Second), apply.out.String())
+	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)))
+	require.NoError(t, err)
+	t.Cleanup(client.Close)
+	d.producer = client
+	return d
+}
+
+func (d *deployment) topic(name string) string { return d.prefix + "push." + name }
+
+// message is what a producer sends.
+type message struct {
+	id, user string
+	kind     string // business type
+	data     string
+	ttl      time.Duration
+}
+
+func (d *deployment) record(m message) *kgo.Record {
+	r := &kgo.Record{Topic: d.topic("requests"), Key: []byte(m.user), Value: []byte(m.data)}
+	if m.data == "" {
+		r.Value = fmt.Appendf(nil, `{"id":%q}`, m.id)
+	}
+	add := func(k, v string) { r.Headers = append(r.Headers, kgo.RecordHeader{Key: k, Value: []byte(v)}) }
+	add("ce_id", m.id)
+	add("ce_source", "/e2e")
+	add("content-type", "application/json")
+	if m.kind != "" {
+		add("ce_type", m.kind)
+	}
+	if m.ttl > 0 {
+		add("ce_expirytime", time.Now().Add(m.ttl).Format(time.RFC3339Nano))
+	}
+	return r
+}
+
+// send produces messages and returns when the broker has them.
+func (d *deployment) send(messages ...message) {
+	d.t.Helper()
+	records := make([]*kgo.Record, 0, len(messages))
+	for _, m := range messages {
+		records = append(records, d.record(m))
+	}
+	const patience = 60 * time.Second
+	ctx, cancel := context.WithTimeout(d.t.Context(), patience)
+	defer cancel()
+	require.NoError(d.t, d.producer.ProduceSync(ctx, records...).FirstErr())
+}
+
+// messages makes n messages for a user, with ids from the prefix.
+func messages(user, prefix string, n int) (list []message, ids []string) {
+	for i := range n {
+		id := fmt.Sprintf("%s-%d", prefix, i)
+		list = append(list, message{id: id, user: user})
+		ids = append(ids, id)
+	}
+	return list, ids
+}
+
+// read reads a platform topic from its beginning until enough says so, or the
+// time is up, and returns what it found.
+func (d *deployment) read(topic string, within time.Duration, enough func([]*kgo.Record) bool) []*kgo.Record {
+	d.t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(d.brokers...), kgo.ConsumeTopics(d.topic(topic)),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	require.NoError(d.t, err)
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(d.t.Context(), within)
+	defer cancel()
+	var all []*kgo.Record
+	for !enough(all) {
+		fetches := client.PollFetches(ctx)
+		if ctx.Err() != nil {
+			break
+		}
+		all = append(all, fetches.Records()...)
+	}
+	return all
+}
+
+func header(r *kgo.Record, key string) string {
+	for _, h := range r.Headers {
+		if h.Key == key {
+			return string(h.Value)
+		}
+	}
+	return ""
+}
+
+// librdkafka's default partitioner: CRC32 of the key modulo the partitions.
+func librdkafkaPartitioner() kgo.Partitioner {
+	return kgo.BasicConsistentPartitioner(func(string) func(*kgo.Record, int) int {
+		return func(r *kgo.Record, n int) int { return int(crc32.ChecksumIEEE(r.Key) % uint32(n)) } //nolint:gosec // small
+	})
+}

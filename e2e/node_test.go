@@ -1,0 +1,277 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// binary is the program under test, built once by TestMain.
+var binary string //nolint:gochecknoglobals // set once before any test runs
+
+// build builds the program into dir.
+func build(ctx context.Context, dir string) (string, error) {
+	path := filepath.Join(dir, "pushgate")
+	cmd := exec.CommandContext(ctx, "go", "build", "-o", path, "pushgate/cmd/pushgate")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("building the program: %w\n%s", err, out)
+	}
+	return path, nil
+}
+
+// process is one running program.
+type process struct {
+	t    *testing.T
+	name string
+	cmd  *exec.Cmd
+	out  *output
+
+	mu    sync.Mutex
+	ended chan struct{}
+	err   error
+}
+
+// output keeps what a process says, for the case that its test fails.
+type output struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (o *output) Write(b []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.Write(b) //nolint:wrapcheck // a buffer does not fail
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.String()
+}
+
+// run starts a program with an environment on top of nothing but what it needs.
+func run(t *testing.T, name string, env map[string]string, args ...string) *process {
+	t.Helper()
+	p := &process{t: t, name: name, out: &output{}, ended: make(chan struct{})}
+	p.cmd = exec.Command(binary, args...) //nolint:gosec,noctx // the program under test; it is ended by hand
+	p.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir()}
+	for k, v := range env {
+		p.cmd.Env = append(p.cmd.Env, k+"="+v)
+	}
+	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	require.NoError(t, p.cmd.Start())
+	go func() {
+		err := p.cmd.Wait()
+		p.mu.Lock()
+		p.err = err
+		p.mu.Unlock()
+		close(p.ended)
+	}()
+	t.Cleanup(func() {
+		p.kill()
+		if t.Failed() {
+			t.Logf("--- %s said:\n%s", name, tail(p.out.String(), 12_000))
+		}
+	})
+	return p
+}
+
+func tail(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	return "…" + s[len(s)-n:]
+}
+
+func (p *process) signal(s syscall.Signal) {
+	select {
+	case <-p.ended:
+	default:
+		_ = p.cmd.Process.Signal(s)
+	}
+}
+
+// kill is SIGKILL: the process cannot say goodbye. It returns when it is gone.
+func (p *process) kill() {
+	p.signal(syscall.SIGKILL)
+	<-p.ended
+}
+
+// exit waits for the process to end by itself and returns its exit code.
+func (p *process) exit(within time.Duration) int {
+	p.t.Helper()
+	select {
+	case <-p.ended:
+	case <-time.After(within):
+		require.Failf(p.t, "still running", "%s has not ended within %s", p.name, within)
+	}
+	return p.cmd.ProcessState.ExitCode()
+}
+
+// node is one running `pushgate serve`.
+type node struct {
+	*process
+	id             string
+	gateway, admin string
+}
+
+// node starts a node of the deployment and waits until it is ready.
+func (d *deployment) node(id string, change ...func(env map[string]string)) *node {
+	d.t.Helper()
+	n := d.start(id, change...)
+	n.ready(30 * time.Second)
+	return n
+}
+
+// start starts a node of the deployment and does not wait for it.
+func (d *deployment) start(id string, change ...func(env map[string]string)) *node {
+	d.t.Helper()
+	gateway, admin := freePort(d.t), freePort(d.t)
+	env := map[string]string{
+		"PUSHGATE_NODE_ID":                    d.prefix + id,
+		"PUSHGATE_GATEWAY_LISTEN":             gateway,
+		"PUSHGATE_ADMIN_LISTEN":               admin,
+		"PUSHGATE_KAFKA_BROKERS":              strings.Join(d.brokers, ","),
+		"PUSHGATE_KAFKA_TOPICS_REQUESTS":      d.topic("requests"),
+		"PUSHGATE_KAFKA_TOPICS_RETRY":         d.topic("retry"),
+		"PUSHGATE_KAFKA_TOPICS_DEAD_LETTER":   d.topic("dead-letter"),
+		"PUSHGATE_KAFKA_TOPICS_RECEIPTS":      d.topic("receipts"),
+		"PUSHGATE_KAFKA_TOPICS_OUTCOMES":      d.topic("outcomes"),
+		"PUSHGATE_CUSTODY_GROUP":              d.prefix + "custodians",
+		"PUSHGATE_RETRY_BACKOFF_INITIAL":      "100ms",
+		"PUSHGATE_RETRY_BACKOFF_MAX":          "500ms",
+		"PUSHGATE_LOG_LEVEL":                  "debug",
+		"PUSHGATE_DRAIN_TIMEOUT":              "3s",
+		"PUSHGATE_CUSTODY_OFFLINE_RECHECK":    "1h", // what arrives was not brought by a timer
+		"PUSHGATE_DELIVERY_COMMIT_INTERVAL":   "200ms",
+		"PUSHGATE_CUSTODY_COMMIT_INTERVAL":    "200ms",
+		"PUSHGATE_KAFKA_SESSION_TIMEOUT":      "6s",
+		"PUSHGATE_DELIVERY_RECEIPT_INTERVAL":  "20ms",
+		"PUSHGATE_SESSION_WRITE_TIMEOUT":      "2s",
+		"PUSHGATE_SESSION_ACK_TIMEOUT":        "2s",
+		"PUSHGATE_SESSION_MAX_BUFFERED_BYTES": "98304",
+	}
+	for _, c := range change {
+		c(env)
+	}
+	p := run(d.t, id, env, "serve")
+	return &node{process: p, id: id, gateway: gateway, admin: admin}
+}
+
+// with sets one variable of a node's environment.
+func with(key, value string) func(map[string]string) {
+	return func(env map[string]string) { env[key] = value }
+}
+
+// again starts the node once more with the same id and addresses.
+func (n *node) again(d *deployment, change ...func(map[string]string)) *node {
+	d.t.Helper()
+	same := func(env map[string]string) {
+		env["PUSHGATE_GATEWAY_LISTEN"], env["PUSHGATE_ADMIN_LISTEN"] = n.gateway, n.admin
+	}
+	m := d.start(n.id, append([]func(map[string]string){same}, change...)...)
+	m.gateway, m.admin = n.gateway, n.admin
+	return m
+}
+
+func (n *node) ready(within time.Duration) {
+	n.t.Helper()
+	var last string
+	ok := poll(within, func() bool {
+		select {
+		case <-n.ended:
+			return true
+		default:
+		}
+		code, body, err := get(n.t.Context(), "http://"+n.admin+"/readyz")
+		last = fmt.Sprint(code, " ", body, " ", err)
+		return err == nil && code == http.StatusOK
+	})
+	select {
+	case <-n.ended:
+		require.Failf(n.t, "the node ended", "%s ended before it was ready:\n%s", n.id, tail(n.out.String(), 4000))
+	default:
+	}
+	require.True(n.t, ok, "%s not ready within %s: %s", n.id, within, last)
+}
+
+// metric returns the sum of all series of a metric whose line has all the given
+// parts.
+func (n *node) metric(name string, parts ...string) float64 {
+	n.t.Helper()
+	_, body, err := get(n.t.Context(), "http://"+n.admin+"/metrics")
+	require.NoError(n.t, err)
+	sum := 0.0
+lines:
+	for line := range strings.Lines(body) {
+		if !strings.HasPrefix(line, name+" ") && !strings.HasPrefix(line, name+"{") {
+			continue
+		}
+		for _, part := range parts {
+			if !strings.Contains(line, part) {
+				continue lines
+			}
+		}
+		var value float64
+		fields := strings.Fields(line)
+		_, err := fmt.Sscan(fields[len(fields)-1], &value)
+		require.NoError(n.t, err, line)
+		sum += value
+	}
+	return sum
+}
+
+func get(ctx context.Context, url string) (code int, body string, err error) {
+	const patience = 5 * time.Second
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+	if err != nil {
+		return 0, "", err //nolint:wrapcheck // a test helper
+	}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	res, err := client.Do(req)
+	if err != nil {
+		return 0, "", err //nolint:wrapcheck // as above
+	}
+	defer func() { _ = res.Body.Close() }()
+	b, err := io.ReadAll(res.Body)
+	return res.StatusCode, string(b), err //nolint:wrapcheck // as above
+}
+
+// poll asks until the answer is yes or the time is up.
+func poll(within time.Duration, ask func() bool) bool {
+	const interval = 10 * time.Millisecond
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
+	for end := time.Now().Add(within); time.Now().Before(end); <-tick.C {
+		if ask() {
+			return true
+		}
+	}
+	return ask()
+}
+
+// freePort returns an address on loopback that nobody listens on at the moment.
+func freePort(t *testing.T) string {
+	t.Helper()
+	var lc net.ListenConfig
+	l, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer func() { _ = l.Close() }()
+	return l.Addr().String()
+}
