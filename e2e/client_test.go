@@ -272,7 +272,10 @@ func (r *roamer) repeats() int {
 // refusedWith says with which HTTP status the gateway refuses a connection.
 func refusedWith(t *testing.T, url string) int {
 	t.Helper()
-	conn, res, err := websocket.Dial(t.Context(), url, nil)
+	const patience = 10 * time.Second
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	conn, res, err := websocket.Dial(ctx, url, nil)
 	if err == nil {
 		_ = conn.CloseNow()
 		return 0

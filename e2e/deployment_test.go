@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"hash/crc32"
+	"maps"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -21,27 +22,46 @@ type deployment struct {
 	t        *testing.T
 	brokers  []string
 	prefix   string
+	extra    map[string]string // environment of each process
 	producer *kgo.Client
 }
 
 // deploy makes the topics of a fresh deployment, with the program's own command.
 func deploy(t *testing.T, brokers []string) *deployment {
 	t.Helper()
-	d := &deployment{t: t, brokers: brokers, prefix: fmt.Sprintf("t%06x.", rand.Uint32()&0xffffff)} //nolint:gosec // a name
-	apply := run(t, "topics", map[string]string{
-		"PUSHGATE_KAFKA_BROKERS":            strings.Join(brokers, ","),
+	return deployWith(t, brokers, nil)
+}
+
+// deployWith has more variables for each of the deployment's processes.
+func deployWith(t *testing.T, brokers []string, env map[string]string, options ...kgo.Opt) *deployment {
+	t.Helper()
+	d := &deployment{t: t, brokers: brokers, extra: env, prefix: fmt.Sprintf("t%06x.", rand.Uint32()&0xffffff)} //nolint:gosec // a name
+	apply := run(t, "topics", d.env(), "topics", "apply", "--partitions", fmt.Sprint(partitions))
+	require.Zero(t, apply.exit(60*time.Second), apply.out.String())
+	return d.connectProducer(options...)
+}
+
+func (d *deployment) connectProducer(options ...kgo.Opt) *deployment {
+	d.t.Helper()
+	client, err := kgo.NewClient(append(options, kgo.SeedBrokers(d.brokers...), kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)))...)
+	require.NoError(d.t, err)
+	d.t.Cleanup(client.Close)
+	d.producer = client
+	return d
+}
+
+// env is what every process of the deployment has in its environment.
+func (d *deployment) env() map[string]string {
+	env := map[string]string{
+		"PUSHGATE_KAFKA_BROKERS":            strings.Join(d.brokers, ","),
 		"PUSHGATE_KAFKA_TOPICS_REQUESTS":    d.topic("requests"),
 		"PUSHGATE_KAFKA_TOPICS_RETRY":       d.topic("retry"),
 		"PUSHGATE_KAFKA_TOPICS_DEAD_LETTER": d.topic("dead-letter"),
 		"PUSHGATE_KAFKA_TOPICS_RECEIPTS":    d.topic("receipts"),
 		"PUSHGATE_KAFKA_TOPICS_OUTCOMES":    d.topic("outcomes"),
-	}, "topics", "apply", "--partitions", fmt.Sprint(partitions))
-	require.Zero(t, apply.exit(60*time.Second), apply.out.String())
-	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)))
-	require.NoError(t, err)
-	t.Cleanup(client.Close)
-	d.producer = client
-	return d
+	}
+	maps.Copy(env, d.extra)
+	return env
 }
 
 func (d *deployment) topic(name string) string { return d.prefix + "push." + name }
@@ -100,7 +120,7 @@ func messages(user, prefix string, n int) (list []message, ids []string) {
 func (d *deployment) read(topic string, within time.Duration, enough func([]*kgo.Record) bool) []*kgo.Record {
 	d.t.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(d.brokers...), kgo.ConsumeTopics(d.topic(topic)),
-		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchMaxWait(200*time.Millisecond))
 	require.NoError(d.t, err)
 	defer client.Close()
 	ctx, cancel := context.WithTimeout(d.t.Context(), within)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -145,12 +146,6 @@ func (d *deployment) start(id string, change ...func(env map[string]string)) *no
 		"PUSHGATE_NODE_ID":                    d.prefix + id,
 		"PUSHGATE_GATEWAY_LISTEN":             gateway,
 		"PUSHGATE_ADMIN_LISTEN":               admin,
-		"PUSHGATE_KAFKA_BROKERS":              strings.Join(d.brokers, ","),
-		"PUSHGATE_KAFKA_TOPICS_REQUESTS":      d.topic("requests"),
-		"PUSHGATE_KAFKA_TOPICS_RETRY":         d.topic("retry"),
-		"PUSHGATE_KAFKA_TOPICS_DEAD_LETTER":   d.topic("dead-letter"),
-		"PUSHGATE_KAFKA_TOPICS_RECEIPTS":      d.topic("receipts"),
-		"PUSHGATE_KAFKA_TOPICS_OUTCOMES":      d.topic("outcomes"),
 		"PUSHGATE_CUSTODY_GROUP":              d.prefix + "custodians",
 		"PUSHGATE_RETRY_BACKOFF_INITIAL":      "100ms",
 		"PUSHGATE_RETRY_BACKOFF_MAX":          "500ms",
@@ -165,6 +160,7 @@ func (d *deployment) start(id string, change ...func(env map[string]string)) *no
 		"PUSHGATE_SESSION_ACK_TIMEOUT":        "2s",
 		"PUSHGATE_SESSION_MAX_BUFFERED_BYTES": "98304",
 	}
+	maps.Copy(env, d.env())
 	for _, c := range change {
 		c(env)
 	}

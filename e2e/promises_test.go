@@ -307,8 +307,8 @@ func TestASecondSignalExitsNow(t *testing.T) {
 		}
 		n.signal(syscall.SIGTERM)
 		require.True(t, poll(5*time.Second, func() bool {
-			code, _, err := get(t.Context(), "http://"+n.admin+"/readyz")
-			return err != nil || code == 503
+			_, body, err := get(t.Context(), "http://"+n.admin+"/readyz")
+			return err != nil || contains(body, "draining: connect")
 		}))
 		n.signal(syscall.SIGTERM)
 		assert.NotZero(t, n.exit(3*time.Second))

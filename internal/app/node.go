@@ -196,8 +196,12 @@ func (n *Node) Run(ctx context.Context) error {
 	n.log.Info("starting", zap.String("gateway", n.GatewayAddr()), zap.String("admin", n.AdminAddr()),
 		zap.Strings("roles", n.config.Node.Roles), zap.Strings("brokers", n.config.Kafka.Brokers))
 
-	// First the listener that says how it is going; last what takes traffic.
+	// First the listeners: they say how it is going, and refuse what comes before
+	// the node is ready or after it has begun to drain.
 	parts.run(ctx, "admin listener", n.admin.Run)
+	if n.gateway != nil {
+		parts.run(ctx, "gateway listener", n.gateway.Run)
+	}
 	parts.run(ctx, "kafka probe", n.cluster.Run)
 	if err := n.awaitTopics(running); err != nil {
 		parts.unwind(ctx)
@@ -210,7 +214,6 @@ func (n *Node) Run(ctx context.Context) error {
 	if n.gateway != nil {
 		parts.run(ctx, "delivery", n.delivery.Run)
 		parts.run(ctx, "sockets", n.sockets.Run)
-		parts.run(ctx, "gateway listener", n.gateway.Run)
 		parts.push("sessions", n.drain)
 	}
 	if n.awaitReady(running) {

@@ -122,8 +122,25 @@ func (l *loader) tree(section map[string]any, prefix, path string) {
 		if section[name] == nil && known {
 			continue // a section whose keys are all commented out
 		}
+		if isSection {
+			l.unknown(full, path, l.sections())
+			continue
+		}
 		l.apply(full, section[name], path)
 	}
+}
+
+// sections lists what keys stand in.
+func (l *loader) sections() []string {
+	var all []string
+	for _, k := range l.keys {
+		for i, r := range k.Name {
+			if r == '.' && !slices.Contains(all, k.Name[:i]) {
+				all = append(all, k.Name[:i])
+			}
+		}
+	}
+	return all
 }
 
 // notKeys are environment variables with our prefix that are not configuration.
