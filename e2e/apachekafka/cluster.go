@@ -59,6 +59,9 @@ func Start(ctx context.Context, d Distribution, p Params) (_ *Cluster, err error
 	if p.Nodes != 1 && p.Nodes != 3 {
 		return nil, fmt.Errorf("Params.Nodes is %d: 1 or 3", p.Nodes)
 	}
+	if strings.Contains(p.Dir, ",") {
+		return nil, fmt.Errorf("Params.Dir is %q: Kafka takes a comma for the end of a directory's name", p.Dir)
+	}
 	if err := p.Security.check(); err != nil {
 		return nil, err
 	}

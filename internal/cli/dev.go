@@ -3,7 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
-	"net"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,8 +15,8 @@ import (
 )
 
 // devDefaults are what the command dev has instead of the common defaults.
-func devDefaults() map[string]string {
-	return map[string]string{
+func devDefaults(demo bool) map[string]string {
+	defaults := map[string]string{
 		"node.id":    "dev",
 		"log.format": "console",
 		"log.level":  "warn",
@@ -25,6 +25,10 @@ func devDefaults() map[string]string {
 		"kafka.session_timeout": "1s",
 		"drain.timeout":         "1s",
 	}
+	if demo {
+		maps.Copy(defaults, demoDefaults())
+	}
+	return defaults
 }
 
 func (p *program) devCommand() *cobra.Command {
@@ -44,7 +48,7 @@ survives restarts, also kill -9, in --data-dir.`,
 	flags.String("admin-listen", d.Admin.Listen, "address of health checks and metrics")
 	demo := flags.Bool("demo", false, "play the whole story with built-in clients, then stay up")
 	cmd.RunE = p.run(func(cmd *cobra.Command, _ []string) error {
-		c, _, err := p.load(devDefaults(), changed(cmd, map[string]string{
+		c, _, err := p.load(devDefaults(*demo), changed(cmd, map[string]string{
 			"data-dir": "dev.data_dir", "kafka-listen": "dev.kafka_listen",
 			"gateway-listen": "gateway.listen", "admin-listen": "admin.listen",
 		}))
@@ -69,7 +73,10 @@ func (p *program) dev(ctx context.Context, c config.Config, demo bool) error {
 	running, stop := context.WithCancel(ctx)
 	defer stop()
 	ended := make(chan error, 1)
-	go func() { ended <- node.Run(running) }()
+	go func() {
+		ended <- node.Run(running)
+		stop() // nothing else goes on without it
+	}()
 	select {
 	case err := <-ended:
 		return err
@@ -77,32 +84,51 @@ func (p *program) dev(ctx context.Context, c config.Config, demo bool) error {
 	}
 	p.welcome(c, node)
 	if demo {
-		if err := p.demo(running, node); err != nil && ctx.Err() == nil {
+		if err := p.demo(running, c, node); err != nil && running.Err() == nil {
 			stop()
-			<-ended
+			if failed := <-ended; failed != nil {
+				return failed // and the story with it
+			}
 			return fmt.Errorf("the demonstration: %w", err)
 		}
+	}
+	if running.Err() == nil {
+		p.suggest(node, demo)
 	}
 	return <-ended
 }
 
-// welcome says where things are, and what to try.
+// welcome says where things are.
 func (p *program) welcome(c config.Config, d *app.Dev) {
-	me := invocation()
 	_, _ = fmt.Fprintf(p.Out, `Pushgate is running. Its data is in %s; Ctrl-C stops it.
 
   clients    ws://%s/websocket/{type}/{user}
   producers  %s, topic %s (any Kafka client)
   health     http://%s/readyz, metrics at /metrics
 
-Try, in two other terminals:
+`, c.Dev.DataDir, d.GatewayAddr(), d.BrokerAddr(), c.Kafka.Topics.Requests, d.AdminAddr())
+}
+
+// suggest says what to try.
+func (p *program) suggest(d *app.Dev, demo bool) {
+	me := invocation()
+	if demo {
+		_, _ = fmt.Fprintf(p.Out, `
+The platform stays up; Ctrl-C stops it. Its own count of the outcomes:
+
+  curl -s http://%s/metrics | grep ^pushgate_outcomes_total
+
+Its timeouts are short for the story's sake: without --demo they are the usual ones.
+
+`, dialable(d.AdminAddr()))
+	}
+	_, _ = fmt.Fprintf(p.Out, `Try, in two other terminals:
 
   %s listen --user 42%s
   %s send --user 42 --data '{"order":991,"state":"shipped"}'%s
   %s deadletter list%s
 
-`, c.Dev.DataDir, d.GatewayAddr(), d.BrokerAddr(), c.Kafka.Topics.Requests, d.AdminAddr(),
-		me, unlessDefault(" --url ws://", d.GatewayAddr(), config.Default().Gateway.Listen),
+`, me, unlessDefault(" --url ws://", d.GatewayAddr(), config.Default().Gateway.Listen),
 		me, unlessDefault(" --set kafka.brokers=", d.BrokerAddr(), config.Default().Dev.KafkaListen),
 		me, unlessDefault(" --set kafka.brokers=", d.BrokerAddr(), config.Default().Dev.KafkaListen))
 }
@@ -111,10 +137,7 @@ func unlessDefault(flag, addr, byDefault string) string {
 	if addr == byDefault {
 		return ""
 	}
-	if host, port, err := net.SplitHostPort(addr); err == nil && (host == "::" || host == "0.0.0.0") {
-		addr = net.JoinHostPort("127.0.0.1", port)
-	}
-	return flag + addr
+	return flag + dialable(addr)
 }
 
 // invocation is how this program was started, as it can be typed again.

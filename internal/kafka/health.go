@@ -19,10 +19,15 @@ type health struct {
 
 	mu     sync.Mutex
 	since  time.Time // of the outage; zero while the cluster answers
+	better time.Time // of the outage that may be over; zero while it is not
 	err    error
 	logged bool
 	known  bool // the cluster has answered at least once
 }
+
+// relapse is how long requests must succeed for an outage to be over: a broker
+// that is starting answers some and refuses others.
+const relapse = time.Second
 
 // patience is how long requests may fail before it is called an outage: a
 // leader that moves makes some fail for a moment.
@@ -37,22 +42,36 @@ func (h *health) note(err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if err == nil || answered(err) {
-		if h.logged {
-			h.log.Info("kafka reachable again", zap.Duration("outage", time.Since(h.since)))
-		}
-		h.since, h.err, h.logged, h.known = time.Time{}, nil, false, true
-		h.metrics.up.Set(1)
+		h.succeeded()
 		return
 	}
 	if h.since.IsZero() {
 		h.since = time.Now()
 	}
-	h.err = err
+	h.err, h.better = err, time.Time{}
 	if !h.logged && (!h.known || time.Since(h.since) >= patience) {
 		h.logged = true
-		h.metrics.up.Set(0)
 		h.log.Warn("kafka unreachable; sockets stay open, nothing is read or committed until it is back", zap.Error(err))
 	}
+	if h.logged {
+		h.metrics.up.Set(0)
+	}
+}
+
+// succeeded takes in that a request was answered. The caller holds mu.
+func (h *health) succeeded() {
+	h.known = true
+	h.metrics.up.Set(1)
+	if h.better.IsZero() {
+		h.better = time.Now()
+	}
+	if h.logged {
+		if time.Since(h.better) < relapse {
+			return
+		}
+		h.log.Info("kafka reachable again", zap.Duration("outage", h.better.Sub(h.since)))
+	}
+	h.since, h.better, h.err, h.logged = time.Time{}, time.Time{}, nil, false
 }
 
 // answered says that an error came from a broker: it is there.
@@ -74,7 +93,7 @@ func answered(err error) bool {
 func (h *health) ready() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.since.IsZero() || (h.known && time.Since(h.since) < patience) {
+	if h.since.IsZero() || !h.better.IsZero() || (h.known && time.Since(h.since) < patience) {
 		return nil
 	}
 	return fmt.Errorf("unreachable for %s: %w", time.Since(h.since).Round(100*time.Millisecond), h.err)
