@@ -52,9 +52,15 @@ func (s *Session) onTimer() {
 	if !expires.IsZero() && !expired {
 		s.wake(expires)
 	}
+	if len(overdue) > 0 {
+		s.telling++
+	}
 	s.mu.Unlock()
 	for i, d := range overdue {
 		tell(d, attached[i], push.Failed, push.AckTimeout)
+	}
+	if len(overdue) > 0 {
+		s.finish(func() { s.telling-- })
 	}
 	if expired {
 		s.Close(CloseTokenExpired)

@@ -80,6 +80,8 @@ type Session struct {
 	wakeAt  time.Time
 	closing bool // Close was called, or the end has come
 	slow    bool // the client is closed for being too slow
+	telling int  // calls of the timer that report at the moment
+	over    bool // OnClose has reported what was left
 }
 
 // New opens a session. The transport must call OnClose some day.
@@ -265,7 +267,18 @@ func (s *Session) OnClose(c ws.Closed) {
 	s.factory.metrics.closed(s.params.Subprotocol, c.Code)
 	s.factory.log.Debug("session ended",
 		zap.String("user", s.params.User), zap.Uint16("code", uint16(c.Code)), zap.Bool("remote", c.Remote), zap.Error(c.Err))
-	if s.params.OnEnd != nil {
+	s.finish(func() { s.over = true })
+}
+
+// finish calls OnEnd when both OnClose and the timer are done. The timer may go
+// off just before OnClose and take what is overdue out of the pending list: it is
+// then the one that reports the rest, and OnEnd is to come after that.
+func (s *Session) finish(mark func()) {
+	s.mu.Lock()
+	mark()
+	last := s.over && s.telling == 0
+	s.mu.Unlock()
+	if last && s.params.OnEnd != nil {
 		s.params.OnEnd(s)
 	}
 }

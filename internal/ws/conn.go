@@ -84,6 +84,7 @@ func newConn(s *Server, nc net.Conn, early []byte) *Conn {
 	if t, ok := nc.(*tls.Conn); ok {
 		c.raw = t.NetConn()
 	}
+	c.heard.Store(true) // its request, a moment ago
 	return c
 }
 
@@ -133,7 +134,9 @@ func (c *Conn) read() {
 		case n == len(buf) && large == nil:
 			large, _ = largeBuffers.Get().(*[largeRead]byte)
 			buf = large[:]
-		case n < smallRead && large != nil:
+		case n < len(buf) && large != nil:
+			// Nothing more is there: the next read may wait for hours, and is not to
+			// hold the large buffer meanwhile.
 			largeBuffers.Put(large)
 			large, buf = nil, small
 		}
@@ -177,8 +180,9 @@ func (c *Conn) end(mark func()) {
 	if bound != nil {
 		bound.Stop()
 	}
-	c.server.dismiss(c)
 	c.handler.OnClose(closed)
+	// Only now: when the server's Run returns, no handler is still busy.
+	c.server.dismiss(c)
 }
 
 // look is one look of the keeper.

@@ -2,159 +2,21 @@ package ws_test
 
 import (
 	"context"
-	"net"
-	"net/http"
-	"net/http/httptest"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
+	"github.com/coder/websocket"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"pushgate/internal/ws"
 )
 
-// peer is the server's side of one test connection.
-type peer struct {
-	conn *ws.Conn
-	sub  string
-	// onMessage may be nil.
-	onMessage func(p *peer, op ws.Op, payload []byte)
-
-	mu        sync.Mutex
-	completed []error
-	closed    chan ws.Closed
-}
-
-func (p *peer) OnMessage(op ws.Op, payload []byte) {
-	if p.onMessage != nil {
-		p.onMessage(p, op, payload)
-	}
-}
-
-func (p *peer) OnClose(c ws.Closed) { p.closed <- c }
-
-func (p *peer) Completed(_ *ws.Write, err error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.completed = append(p.completed, err)
-}
-
-func (p *peer) completions() []error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return append([]error(nil), p.completed...)
-}
-
-func (p *peer) send(op ws.Op, payload []byte) error {
-	return p.conn.Send(&ws.Write{Frame: ws.AppendFrame(nil, op, payload), Done: p})
-}
-
-func echo(p *peer, op ws.Op, payload []byte) { _ = p.send(op, payload) }
-
-// awaitClosed waits for the end of the server's side.
-func (p *peer) awaitClosed(t *testing.T) ws.Closed {
-	t.Helper()
-	select {
-	case c := <-p.closed:
-		return c
-	case <-time.After(5 * time.Second):
-		require.FailNow(t, "the connection did not end")
-		return ws.Closed{}
-	}
-}
-
-// rig is a server on the loopback whose connections are handed to the test.
-type rig struct {
-	http  *httptest.Server
-	peers chan *peer
-}
-
-type rigParams struct {
-	limits    ws.Limits
-	upgrade   ws.UpgradeParams
-	onMessage func(*peer, ws.Op, []byte)
-	tls       bool
-}
-
-func echoLimits() ws.Limits {
-	l := ws.DefaultLimits()
-	l.FlushOnClose = true
-	l.CloseTimeout = 500 * time.Millisecond
-	return l
-}
-
-func newRig(t *testing.T, p rigParams) *rig {
-	t.Helper()
-	server, err := ws.NewServer(ws.ServerParams{Limits: p.limits})
-	require.NoError(t, err)
-	r := &rig{peers: make(chan *peer, 64)}
-	r.http = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		conn, sub, err := server.Upgrade(w, req, p.upgrade)
-		if err != nil {
-			return
-		}
-		pe := &peer{conn: conn, sub: sub, onMessage: p.onMessage, closed: make(chan ws.Closed, 1)}
-		r.peers <- pe
-		conn.Start(pe)
-	}))
-	if p.tls {
-		r.http.StartTLS()
-	} else {
-		r.http.Start()
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- server.Run(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		assert.NoError(t, <-ended)
-		r.http.Close()
-	})
-	return r
-}
-
-func (r *rig) url() string { return "ws" + strings.TrimPrefix(r.http.URL, "http") + "/" }
-
-func (r *rig) dial(t *testing.T, p ws.DialParams) (*ws.ClientConn, *peer) {
-	t.Helper()
-	c, err := ws.Dial(t.Context(), r.url(), p)
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = c.Drop() })
-	return c, <-r.peers
-}
-
-// dialRaw opens a connection whose bytes are the test's own.
-func (r *rig) dialRaw(t *testing.T, extra string) (net.Conn, *peer) {
-	t.Helper()
-	nc, err := net.Dial("tcp", r.http.Listener.Addr().String())
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = nc.Close() })
-	require.NoError(t, nc.SetDeadline(time.Now().Add(10*time.Second)))
-	_, err = nc.Write([]byte("GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n" +
-		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n" + extra))
-	require.NoError(t, err)
-	var head []byte
-	one := make([]byte, 1)
-	for !strings.HasSuffix(string(head), "\r\n\r\n") {
-		_, err = nc.Read(one)
-		require.NoError(t, err)
-		head = append(head, one...)
-	}
-	require.Contains(t, string(head), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", "the example of RFC 6455, section 1.3")
-	return nc, <-r.peers
-}
-
 func TestEchoOfEverySizeComesBackUnchanged(t *testing.T) {
 	for _, secure := range []bool{false, true} {
 		r := newRig(t, rigParams{limits: echoLimits(), onMessage: echo, tls: secure})
-		p := ws.DialParams{}
-		if secure {
-			p.TLS = r.http.Client().Transport.(*http.Transport).TLSClientConfig
-		}
-		c, pe := r.dial(t, p)
+		c, pe := r.dial(t, ws.DialParams{})
 		for _, size := range []int{0, 1, 125, 126, 127, 128, 511, 512, 513, 16383, 65535, 65536} {
 			sent := []byte(strings.Repeat("*", size))
 			require.NoError(t, c.WriteMessage(ws.OpText, sent))
@@ -165,7 +27,44 @@ func TestEchoOfEverySizeComesBackUnchanged(t *testing.T) {
 			assert.Equal(t, string(sent), string(got))
 		}
 		require.NoError(t, c.Close(1000, "bye"))
-		closed := pe.awaitClosed(t)
-		assert.Equal(t, ws.Closed{Code: 1000, Reason: "bye", Remote: true}, closed)
+		assert.Equal(t, ws.Closed{Code: 1000, Reason: "bye", Remote: true}, pe.awaitClosed(t))
 	}
+}
+
+func TestAnIndependentClientGetsItsEchoAndItsClose(t *testing.T) {
+	r := newRig(t, rigParams{limits: echoLimits(), onMessage: echo, upgrade: ws.UpgradeParams{Subprotocols: []string{"b"}}})
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	c, resp, err := websocket.Dial(ctx, r.url(), &websocket.DialOptions{Subprotocols: []string{"a", "b"}})
+	require.NoError(t, err)
+	if resp.Body != nil {
+		defer func() { _ = resp.Body.Close() }()
+	}
+	pe := <-r.peers
+	assert.Equal(t, "b", c.Subprotocol())
+	for _, payload := range []string{"", "hello", strings.Repeat("x", 30000)} {
+		require.NoError(t, c.Write(ctx, websocket.MessageText, []byte(payload)))
+		kind, got, err := c.Read(ctx)
+		require.NoError(t, err)
+		assert.Equal(t, websocket.MessageText, kind)
+		assert.Equal(t, payload, string(got))
+	}
+	reading := c.CloseRead(ctx)
+	require.NoError(t, c.Ping(ctx))
+	pe.conn.Close(ws.Goodbye{Code: 4409, Reason: "replaced"})
+	<-reading.Done()
+	assert.Equal(t, ws.Closed{Code: 4409, Reason: "replaced"}, pe.awaitClosed(t))
+}
+
+func TestAnIndependentClientIsAnsweredItsClose(t *testing.T) {
+	r := newRig(t, rigParams{limits: ws.DefaultLimits()})
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	c, resp, err := websocket.Dial(ctx, r.url(), nil)
+	require.NoError(t, err)
+	if resp.Body != nil {
+		defer func() { _ = resp.Body.Close() }()
+	}
+	require.NoError(t, c.Close(3001, "bye"))
+	assert.Equal(t, ws.Closed{Code: 3001, Reason: "bye", Remote: true}, (<-r.peers).awaitClosed(t))
 }

@@ -261,6 +261,12 @@ func (c *Conn) write(buf []byte) (int, error) {
 			return written, fmt.Errorf("writing to the socket: %w", err)
 		}
 	}
+	if c.nc != c.raw {
+		// TLS writes while it reads, too: it answers a peer that renews its keys. The
+		// deadline of a write long done would fail that answer, and with it all later
+		// writes, as if the peer were slow. A socket that is gone shows in the next read.
+		_ = c.nc.SetWriteDeadline(time.Time{})
+	}
 	return written, nil
 }
 
