@@ -114,19 +114,22 @@ func (g *Gateway) Connected(b push.Binding) {
 func (g *Gateway) Run(ctx context.Context) error {
 	group, groupCtx := errgroup.WithContext(ctx)
 	if err := g.prepare(groupCtx, group, g.p.Partitions()); err != nil {
-		if ctx.Err() != nil {
-			return nil
-		}
-		return err
+		return unlessEnded(ctx, err)
 	}
 	group.Go(func() error { return g.watch(groupCtx, group) })
 	err := group.Wait()
 	g.setErr(errors.New("stopped"))
 	g.finish(ctx)
-	if ctx.Err() != nil {
-		return nil
+	return unlessEnded(ctx, err)
+}
+
+// unlessEnded returns err, or nil when ctx has ended: then it is what came of
+// that.
+func unlessEnded(ctx context.Context, err error) error {
+	if ctx.Err() == nil {
+		return err
 	}
-	return err
+	return nil
 }
 
 // watch commits what has moved, and takes up partitions that were added.
@@ -162,6 +165,9 @@ func (g *Gateway) watch(ctx context.Context, group *errgroup.Group) error {
 // starts its worker.
 func (g *Gateway) prepare(ctx context.Context, group *errgroup.Group, count int32) error {
 	known := int32(len(g.all())) //nolint:gosec // a number of partitions
+	if count <= known {
+		return nil // none at all while the topic is not known: then it is not ready
+	}
 	var added []int32
 	for number := known; number < count; number++ {
 		added = append(added, number)
@@ -196,12 +202,14 @@ func (g *Gateway) prepare(ctx context.Context, group *errgroup.Group, count int3
 	if err := announced.Wait(); err != nil {
 		return fmt.Errorf("announcing this gateway: %w", err)
 	}
-	for _, number := range added {
-		group.Go(func() error { return workers[number].run(ctx) })
-	}
+	// Before the first request of a new partition is looked at: a session opened
+	// after that must be named there.
 	g.mu.Lock()
 	g.workers, g.err = workers, nil
 	g.mu.Unlock()
+	for _, number := range added {
+		group.Go(func() error { return workers[number].run(ctx) })
+	}
 	g.log.Info("reading requests", zap.Int32("partitions", count), zap.Int64("epoch", g.epoch))
 	return nil
 }

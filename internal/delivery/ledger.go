@@ -144,10 +144,22 @@ func signal(c chan struct{}) {
 	}
 }
 
-// cut takes over what there is to say.
+// drop takes back a signal whose cause is dealt with.
+func drop(c chan struct{}) {
+	select {
+	case <-c:
+	default:
+	}
+}
+
+// cut takes over what there is to say. All signals are answered by it: one that
+// was left would have a receipt written that says nothing.
 func (l *ledger) cut() push.Receipt {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	for _, c := range []chan struct{}{l.moved, l.wake, l.full} {
+		drop(c)
+	}
 	r := l.next
 	l.next, l.items = push.Receipt{}, 0
 	r.ReadThrough = l.readThrough

@@ -59,7 +59,7 @@ func (w *worker) read(ctx context.Context) error {
 			w.ledger.read(lost.LogStart)
 			continue
 		case err != nil:
-			return err //nolint:wrapcheck // only the context ends reading
+			return err // only the context ends reading
 		}
 		w.partitions = w.p.Partitions()
 		w.ledger.begin()

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"strings"
 	"time"
 )
 
@@ -45,8 +46,13 @@ func (c Config) Validate() error {
 		errs = append(errs, fmt.Errorf("gateway.max_handshakes_per_second is %d: write 0 for no limit, or a limit", c.MaxHandshakesPerSecond))
 	}
 	for _, o := range c.AllowedOrigins {
-		if u, err := url.Parse(o); o != "*" && (err != nil || u.Scheme == "" || u.Host == "" || u.Path != "") {
+		u, err := url.Parse(o)
+		switch {
+		case o == allOrigins:
+		case err != nil, u.Scheme == "", u.Host == "", u.Path != "":
 			errs = append(errs, fmt.Errorf("gateway.allowed_origins has %q: write an origin as https://shop.example, without a path", o))
+		case strings.Contains(strings.TrimPrefix(u.Host, "*."), "*"):
+			errs = append(errs, fmt.Errorf("gateway.allowed_origins has %q: a * stands for all names below, as in https://*.shop.example", o))
 		}
 	}
 	if c.ReadHeaderTimeout <= 0 {

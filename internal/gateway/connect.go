@@ -66,11 +66,11 @@ func (s *Server) connect(w http.ResponseWriter, r *http.Request) {
 		},
 	})
 	if err != nil {
+		s.open.Add(-1)
 		s.upgrades.WithLabelValues(resultBadRequest).Inc()
 		s.log.Debug("upgrade failed", zap.String("user", user), zap.Error(err))
 		return
 	}
-	s.open.Add(1)
 	opened := s.Sessions.New(session.Params{
 		User: user, Type: kind, Subprotocol: session.SubprotocolOf(protocol), Transport: conn, Expires: id.Expires,
 		OnEnd: func(ended *session.Session) {
@@ -87,7 +87,9 @@ func (s *Server) connect(w http.ResponseWriter, r *http.Request) {
 	s.upgrades.WithLabelValues(resultOpened).Inc()
 }
 
-// admit checks everything that can be checked before the upgrade.
+// admit checks everything that can be checked before the upgrade. What it admits
+// is counted as open from then on: were it counted when it is, all that ask at
+// the same moment would find the last place free.
 func (s *Server) admit(r *http.Request, user, kind string) (auth.Identity, *problem) {
 	if err := ws.CheckRequest(r); err != nil {
 		return auth.Identity{}, handshakeProblem(err)
@@ -110,9 +112,11 @@ func (s *Server) admit(r *http.Request, user, kind string) (auth.Identity, *prob
 		return id, refusal
 	case !id.Is(user):
 		return id, &problem{Status: http.StatusForbidden, Error: "the token is another user's"}
-	case s.open.Load() >= int64(s.Config.MaxConnections):
+	case s.open.Add(1) > int64(s.Config.MaxConnections):
+		s.open.Add(-1)
 		return id, &problem{Status: http.StatusTooManyRequests, Error: "this node has all the sessions it takes", Hint: "connect to another node", RetryAfter: 5}
 	case !s.rate.take(time.Now()):
+		s.open.Add(-1)
 		return id, &problem{Status: http.StatusTooManyRequests, Error: "too many sessions are opened at the moment", RetryAfter: 1}
 	}
 	return id, nil

@@ -13,11 +13,22 @@ type problem struct {
 	Hint   string `json:"hint,omitempty"`
 	// RetryAfter in seconds; 0: trying again does not help by itself.
 	RetryAfter int `json:"-"`
+	// Allow is the method that is allowed, of a 405.
+	Allow string `json:"-"`
 }
 
 func (p problem) write(w http.ResponseWriter) {
-	if p.Status == http.StatusUnauthorized {
+	switch p.Status {
+	case http.StatusUnauthorized:
 		w.Header().Set("WWW-Authenticate", "Bearer")
+	case http.StatusUpgradeRequired:
+		// RFC 9110, section 15.5.22, and RFC 6455, section 4.4, want them: they say
+		// what to upgrade to.
+		w.Header().Set("Connection", "Upgrade")
+		w.Header().Set("Upgrade", "websocket")
+		w.Header().Set("Sec-WebSocket-Version", "13")
+	case http.StatusMethodNotAllowed:
+		w.Header().Set("Allow", p.Allow)
 	}
 	if p.RetryAfter > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(p.RetryAfter))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"os"
 	"time"
 
 	"go.uber.org/zap"
@@ -16,9 +17,8 @@ import (
 
 // handshakeProblem turns a refusal of the WebSocket handshake into ours.
 func handshakeProblem(err error) *problem {
-	var refused *ws.HandshakeError
-	if errors.As(err, &refused) {
-		return &problem{Status: refused.Status, Error: refused.Text}
+	if refused, ok := errors.AsType[*ws.HandshakeError](err); ok {
+		return &problem{Status: refused.Status, Error: refused.Text, Allow: http.MethodGet}
 	}
 	return &problem{Status: http.StatusBadRequest, Error: err.Error()}
 }
@@ -47,8 +47,7 @@ func (s *Server) produce(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), s.Config.PublishTimeout)
 	defer cancel()
 	if err := s.Publisher.Publish(ctx, rec); err != nil {
-		var rejected *push.RejectedError
-		if errors.As(err, &rejected) {
+		if _, ok := errors.AsType[*push.RejectedError](err); ok {
 			problem{Status: http.StatusRequestEntityTooLarge, Error: "kafka refuses the message", Hint: "make it smaller"}.write(w)
 			return
 		}
@@ -67,13 +66,9 @@ func (s *Server) produce(w http.ResponseWriter, r *http.Request) {
 // for ce-expirytime.
 func (s *Server) recordOf(w http.ResponseWriter, r *http.Request) (push.Record, string, *problem) {
 	var rec push.Record
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(s.Limits.MaxBytes)+1))
-	var large *http.MaxBytesError
-	if errors.As(err, &large) {
-		return rec, "", &problem{Status: http.StatusRequestEntityTooLarge, Error: "the payload is larger than message.max_bytes"}
-	}
-	if err != nil {
-		return rec, "", &problem{Status: http.StatusBadRequest, Error: "the body could not be read"}
+	body, refusal := s.bodyOf(w, r)
+	if refusal != nil {
+		return rec, "", refusal
 	}
 	messageID := r.Header.Get("ce-id")
 	if messageID == "" {
@@ -90,6 +85,9 @@ func (s *Server) recordOf(w http.ResponseWriter, r *http.Request) (push.Record, 
 		}
 	}
 	if ttl := r.URL.Query().Get("ttl"); ttl != "" {
+		if r.Header.Get("ce-expirytime") != "" {
+			return rec, "", &problem{Status: http.StatusBadRequest, Error: "both ttl and ce-expirytime are given", Hint: "give one of them"}
+		}
 		d, err := time.ParseDuration(ttl)
 		if err != nil || d <= 0 {
 			return rec, "", &problem{Status: http.StatusBadRequest, Error: "ttl is no duration above zero", Hint: "write it as 90s or 1h"}
@@ -97,11 +95,34 @@ func (s *Server) recordOf(w http.ResponseWriter, r *http.Request) (push.Record, 
 		rec.Headers.AddText(push.HeaderExpiryTime, time.Now().Add(d).UTC().Format(time.RFC3339Nano))
 	}
 	if _, err := push.ParseRequest(&rec, "", s.Limits); err != nil {
-		var invalid *push.InvalidError
-		if errors.As(err, &invalid) && invalid.Reason == push.TooLarge {
+		if invalid, ok := errors.AsType[*push.InvalidError](err); ok && invalid.Reason == push.TooLarge {
 			return rec, "", &problem{Status: http.StatusRequestEntityTooLarge, Error: err.Error()}
 		}
 		return rec, "", &problem{Status: http.StatusBadRequest, Error: err.Error()}
 	}
 	return rec, messageID, nil
+}
+
+// bodyOf reads the payload. Like the headers, it has a time to arrive in: a
+// client that sends a byte a minute would hold a connection for as long as it
+// likes.
+func (s *Server) bodyOf(w http.ResponseWriter, r *http.Request) ([]byte, *problem) {
+	deadline := http.NewResponseController(w)
+	// A transport that has no deadlines is none of a listener's.
+	_ = deadline.SetReadDeadline(time.Now().Add(s.Config.ReadHeaderTimeout))
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(s.Limits.MaxBytes)+1))
+	if err == nil {
+		// It would end the request while Kafka is waited for: net/http listens for
+		// the client's end meanwhile. After an error it stays: what is left of the
+		// body is read before the answer.
+		_ = deadline.SetReadDeadline(time.Time{})
+		return body, nil
+	}
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return nil, &problem{Status: http.StatusRequestEntityTooLarge, Error: "the payload is larger than message.max_bytes"}
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return nil, &problem{Status: http.StatusRequestTimeout, Error: "the body did not arrive in time"}
+	}
+	return nil, &problem{Status: http.StatusBadRequest, Error: "the body could not be read"}
 }

@@ -49,7 +49,7 @@ type Server struct {
 	http     *http.Server
 	upgrades *prometheus.CounterVec
 	rate     rate
-	open     atomic.Int64
+	open     atomic.Int64 // sessions, those being opened included
 }
 
 // New binds the listener; nothing is accepted before Run.
@@ -113,7 +113,9 @@ func (s *Server) Run(ctx context.Context) error {
 	if err := s.http.Shutdown(last); err != nil {
 		_ = s.http.Close()
 	}
-	<-ended
+	if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("gateway listener: %w", err)
+	}
 	return nil
 }
 
@@ -122,8 +124,7 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("/websocket/{type}/{user}", s.connect)
 	mux.HandleFunc("POST /v1/users/{user}/messages", s.produce)
 	mux.HandleFunc("/v1/users/{user}/messages", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Allow", http.MethodPost)
-		problem{Status: http.StatusMethodNotAllowed, Error: "messages are posted here", Hint: "use POST"}.write(w)
+		problem{Status: http.StatusMethodNotAllowed, Error: "messages are posted here", Hint: "use POST", Allow: http.MethodPost}.write(w)
 	})
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		problem{

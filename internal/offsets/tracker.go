@@ -29,10 +29,10 @@ func New(next int64) *Tracker { return &Tracker{next: next} }
 // Advance says that every offset below next was read. It never goes back.
 func (t *Tracker) Advance(next int64) { t.next = max(t.next, next) }
 
-// Track adds an unsettled offset. Offsets must grow; one that does not is
-// ignored.
+// Track adds an unsettled offset. Offsets must grow; one that was read before, by
+// Track or by Advance, is ignored.
 func (t *Tracker) Track(offset int64) {
-	if t.len > 0 && offset <= t.at(t.len-1).offset {
+	if offset < t.next {
 		return
 	}
 	if t.len == len(t.ring) {
@@ -75,7 +75,7 @@ func (t *Tracker) Unsettled() int { return t.unsettled }
 func (t *Tracker) search(offset int64) int {
 	low, high := 0, t.len
 	for low < high {
-		middle := int(uint(low+high) >> 1) //nolint:gosec // indices are not negative
+		middle := int(uint(low+high) >> 1)
 		if t.at(middle).offset < offset {
 			low = middle + 1
 		} else {
