@@ -49,6 +49,9 @@ type Params struct {
 	Token string
 	// Silent: do not acknowledge.
 	Silent bool
+	// Plain: name no subprotocol. A message is then its payload alone, and there
+	// is nothing to acknowledge. For RunRaw.
+	Plain bool
 	// OnState is told of changes; err says why a connection was closed. Nil is
 	// allowed.
 	OnState func(s State, err error)
@@ -61,6 +64,8 @@ type Client struct {
 	p    Params
 	url  string
 	seen recent
+	// opened is when the connection was; zero while there is none. Run's own.
+	opened time.Time
 }
 
 // New checks the address.
@@ -77,23 +82,34 @@ func New(p Params) (*Client, error) {
 	default:
 		return nil, fmt.Errorf("the address %q must begin with ws://, wss://, http:// or https://", p.URL)
 	}
+	if u.Host == "" {
+		return nil, fmt.Errorf("the address %q names no host", p.URL)
+	}
 	if p.Type == "" {
 		p.Type = "all"
 	}
-	if p.MaxBackoff == 0 {
+	if p.MaxBackoff <= 0 {
 		p.MaxBackoff = 30 * time.Second
 	}
 	if p.OnState == nil {
 		p.OnState = func(State, error) {}
 	}
+	query := ""
+	if u.RawQuery != "" {
+		query = "?" + u.RawQuery
+	}
+	u.RawQuery, u.Fragment = "", ""
 	base := strings.TrimSuffix(u.String(), "/")
-	return &Client{p: p, url: base + "/websocket/" + url.PathEscape(p.Type) + "/" + url.PathEscape(p.User)}, nil
+	return &Client{p: p, url: base + "/websocket/" + url.PathEscape(p.Type) + "/" + url.PathEscape(p.User) + query}, nil
 }
 
-// firstBackoff is the mean pause before the second attempt to connect.
-const firstBackoff = 250 * time.Millisecond
+// firstBackoff bounds the pause before the second attempt to connect. Pauses are
+// spread evenly below their bound, which doubles.
+const firstBackoff = 500 * time.Millisecond
 
 // steady is how long a connection must have lived for the backoff to begin anew.
+// The time it took to open does not count: a gateway that does not answer would
+// be asked again at once.
 const steady = 5 * time.Second
 
 // ErrStop is returned by a handler that has seen enough: the message is
@@ -105,22 +121,27 @@ var ErrStop = errors.New("enough")
 // acknowledged again - and acknowledged when handle returns nil. An error of
 // handle ends Run with it, except for ErrStop.
 func (c *Client) Run(ctx context.Context, handle func(context.Context, Message) error) error {
-	limit := firstBackoff
+	return c.stay(ctx, func(conn *ws.ClientConn, payload []byte) error { return c.take(ctx, conn, payload, handle) })
+}
+
+// stay connects, again and again, and hands each payload to take.
+func (c *Client) stay(ctx context.Context, take func(*ws.ClientConn, []byte) error) error {
+	limit := min(firstBackoff, c.p.MaxBackoff)
 	for {
 		c.p.OnState(Connecting, nil)
-		began := time.Now()
-		err := c.once(ctx, handle)
-		if ctx.Err() != nil || errors.Is(err, ErrStop) {
+		c.opened = time.Time{}
+		err := c.once(ctx, take)
+		if over(ctx, err) {
 			return nil
 		}
 		c.p.OnState(Closed, err)
 		if !passing(err) {
 			return err
 		}
-		if time.Since(began) > steady {
-			limit = firstBackoff
+		if !c.opened.IsZero() && time.Since(c.opened) > steady {
+			limit = min(firstBackoff, c.p.MaxBackoff)
 		}
-		timer := time.NewTimer(rand.N(2 * limit)) //nolint:gosec // spreads load, guards nothing
+		timer := time.NewTimer(rand.N(limit)) //nolint:gosec // spreads load, guards nothing
 		limit = min(2*limit, c.p.MaxBackoff)
 		select {
 		case <-ctx.Done():
@@ -131,18 +152,22 @@ func (c *Client) Run(ctx context.Context, handle func(context.Context, Message) 
 	}
 }
 
-// passing says whether connecting again may help.
+// over says whether a connection ended because it was wanted.
+func over(ctx context.Context, err error) bool { return ctx.Err() != nil || errors.Is(err, ErrStop) }
+
+// passing says whether connecting again may help. What the caller's own code
+// returned is looked at first: it may wrap an error of a connection of its own.
 func passing(err error) bool {
-	var refused *ws.RefusedError
-	if errors.As(err, &refused) {
+	if _, ok := errors.AsType[*handlerError](err); ok {
+		return false
+	}
+	if refused, ok := errors.AsType[*ws.RefusedError](err); ok {
 		return refused.Status == http.StatusTooManyRequests || refused.Status >= http.StatusInternalServerError
 	}
-	var closed *ws.CloseError
-	if errors.As(err, &closed) {
+	if closed, ok := errors.AsType[*ws.CloseError](err); ok {
 		return session.ShouldReconnect(closed.Code)
 	}
-	var handling *handlerError
-	return !errors.As(err, &handling)
+	return true
 }
 
 // handlerError carries an error of the caller's own.
@@ -152,7 +177,7 @@ func (e *handlerError) Error() string { return e.err.Error() }
 func (e *handlerError) Unwrap() error { return e.err }
 
 // once is the life of one connection.
-func (c *Client) once(ctx context.Context, handle func(context.Context, Message) error) error {
+func (c *Client) once(ctx context.Context, take func(*ws.ClientConn, []byte) error) error {
 	const handshake = 10 * time.Second
 	dialing, cancel := context.WithTimeout(ctx, handshake)
 	defer cancel()
@@ -160,7 +185,7 @@ func (c *Client) once(ctx context.Context, handle func(context.Context, Message)
 	if c.p.Token != "" {
 		header.Set("Authorization", "Bearer "+c.p.Token)
 	}
-	conn, err := ws.Dial(dialing, c.url, ws.DialParams{Header: header, Subprotocols: []string{session.PushgateName}})
+	conn, err := ws.Dial(dialing, c.url, ws.DialParams{Header: header, Subprotocols: c.subprotocols()})
 	if err != nil {
 		return fmt.Errorf("connecting to %s: %w", c.url, err)
 	}
@@ -170,13 +195,14 @@ func (c *Client) once(ctx context.Context, handle func(context.Context, Message)
 		stop()
 		_ = conn.Drop()
 	}()
+	c.opened = time.Now()
 	c.p.OnState(Open, nil)
 	for {
 		_, payload, err := conn.ReadMessage()
 		if err != nil {
 			return fmt.Errorf("connection to %s: %w", c.url, err)
 		}
-		err = c.take(ctx, conn, payload, handle)
+		err = take(conn, payload)
 		if errors.Is(err, ErrStop) {
 			// Dropping the connection could take the acknowledgement with it.
 			_ = conn.Close(session.CloseNormal, "")
@@ -185,6 +211,13 @@ func (c *Client) once(ctx context.Context, handle func(context.Context, Message)
 			return err
 		}
 	}
+}
+
+func (c *Client) subprotocols() []string {
+	if c.p.Plain {
+		return nil
+	}
+	return []string{session.PushgateName}
 }
 
 func (c *Client) take(ctx context.Context, conn *ws.ClientConn, payload []byte, handle func(context.Context, Message) error) error {

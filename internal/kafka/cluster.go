@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -184,16 +185,11 @@ func permanent(err error) bool {
 	if !errors.As(err, &code) {
 		return false
 	}
-	for _, p := range []kafkago.Error{
+	return slices.Contains([]kafkago.Error{
 		kafkago.MessageSizeTooLarge, kafkago.RecordListTooLarge, kafkago.InvalidRecord, kafkago.InvalidTimestamp,
 		kafkago.UnsupportedForMessageFormat, kafkago.InvalidRequiredAcks,
 		kafkago.IllegalGeneration, kafkago.UnknownMemberId, kafkago.RebalanceInProgress, kafkago.FencedInstanceID,
 		kafkago.OffsetOutOfRange, kafkago.OffsetMetadataTooLarge, kafkago.InvalidCommitOffsetSize,
 		kafkago.UnsupportedVersion, kafkago.InvalidRequest,
-	} {
-		if code == p {
-			return true
-		}
-	}
-	return false
+	}, code)
 }

@@ -2,7 +2,6 @@ package kafka_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"sync"
@@ -230,11 +229,10 @@ func TestOffsetsAreFoundByTime(t *testing.T) {
 
 // member is a member of the shared group that says what it was given.
 type member struct {
-	stop   context.CancelFunc
-	ended  chan struct{}
-	given  chan []int32
-	commit chan error
-	gen    chan *kafka.Generation
+	stop  context.CancelFunc
+	ended chan struct{}
+	given chan []int32
+	gen   chan *kafka.Generation
 }
 
 func join(t *testing.T, c *kafka.Cluster) *member {
@@ -323,7 +321,7 @@ func TestReadingEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	_, err := c.NewReader(requests, 0, 0).Read(ctx)
-	require.True(t, errors.Is(err, context.Canceled), err)
+	require.ErrorIs(t, err, context.Canceled)
 }
 
 func TestTopicsAreAppliedOnceAndCheckedAfter(t *testing.T) {

@@ -80,7 +80,7 @@ func answered(err error) bool {
 	if !errors.As(err, &code) {
 		return false
 	}
-	switch code { //nolint:exhaustive // those that mean "somebody is missing"
+	switch code {
 	case kafkago.LeaderNotAvailable, kafkago.BrokerNotAvailable, kafkago.NetworkException, kafkago.RequestTimedOut,
 		kafkago.NotEnoughReplicas, kafkago.NotEnoughReplicasAfterAppend, kafkago.GroupCoordinatorNotAvailable,
 		kafkago.SASLAuthenticationFailed:

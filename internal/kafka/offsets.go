@@ -119,7 +119,7 @@ func (c *Cluster) Committed(ctx context.Context, group, topic string, partitions
 			return nil // the embedded broker says so where Kafka answers "none"
 		}
 		if err != nil {
-			return err //nolint:wrapcheck // wrapped by attempt
+			return err
 		}
 		for _, p := range res.Topics[topic] {
 			if p.Error != nil {

@@ -30,7 +30,7 @@ type rawFetchResponse struct {
 
 // ApiKey implements protocol.Message.
 //
-//nolint:revive,staticcheck // the name is the interface's
+//nolint:revive // the name is the interface's
 func (r *rawFetchResponse) ApiKey() protocol.ApiKey { return protocol.Fetch }
 
 type rawFetchTopic struct {

@@ -105,13 +105,13 @@ func (r *Reader) fetch(ctx context.Context) (*rawFetchPartition, error) {
 	case !ok:
 		return nil, fmt.Errorf("unexpected answer %T to a fetch", m)
 	case res.ErrorCode != 0:
-		return nil, kafkago.Error(res.ErrorCode)
+		return nil, fmt.Errorf("reading %s/%d: %w", r.topic, r.partition, kafkago.Error(res.ErrorCode))
 	case len(res.Topics) != 1 || len(res.Topics[0].Partitions) != 1:
 		return nil, errors.New("the answer to a fetch is not about the partition asked for")
 	}
 	p := &res.Topics[0].Partitions[0]
 	if p.ErrorCode != 0 {
-		return nil, kafkago.Error(p.ErrorCode)
+		return nil, fmt.Errorf("reading %s/%d: %w", r.topic, r.partition, kafkago.Error(p.ErrorCode))
 	}
 	return p, nil
 }
@@ -182,8 +182,7 @@ func (c *Cluster) findNear(ctx context.Context, topic string, partition int32, o
 	for len(offsets) > 0 {
 		r.SeekTo(max(r.next, offsets[0]))
 		batch, err := r.Read(ctx)
-		var lost *push.OffsetLostError
-		if errors.As(err, &lost) {
+		if lost, ok := errors.AsType[*push.OffsetLostError](err); ok {
 			if offsets = after(offsets, lost.LogStart); lost.Offset >= lost.HighWatermark {
 				break
 			}

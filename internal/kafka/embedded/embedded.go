@@ -49,7 +49,7 @@ func Start(ctx context.Context, c Config) (*Broker, error) {
 	listen := func(network, address string) (net.Listener, error) {
 		_, port, _ := net.SplitHostPort(address)
 		var lc net.ListenConfig
-		return lc.Listen(ctx, network, net.JoinHostPort(host, port)) //nolint:wrapcheck // goes through kfake
+		return lc.Listen(ctx, network, net.JoinHostPort(host, port))
 	}
 	b := &Broker{}
 	options := append([]kfake.Opt{
@@ -64,7 +64,7 @@ func Start(ctx context.Context, c Config) (*Broker, error) {
 	}
 	b.Cluster, err = kfake.NewCluster(options...)
 	if err != nil {
-		b.unlock()
+		err = errors.Join(err, b.unlock())
 		if errors.Is(err, syscall.EADDRINUSE) {
 			return nil, fmt.Errorf("embedded broker: %s is in use already: stop what listens there, or choose another address with --kafka-listen", c.Listen)
 		}

@@ -60,74 +60,109 @@ const maxInflated = 64 << 20
 
 // Decode appends the records of f to dst and returns the offset to read next:
 // one past the last batch, whether its records count or not. A batch that the
-// response cut off at the end is left for the next read. Uncompressed batches
-// are decoded without allocating.
+// response cut off at the end is left for the next read, and so is one that
+// cannot be decoded when there are others before it: what is good is handed out
+// first. Offsets ascend. Uncompressed batches are decoded without allocating.
 func Decode(dst []push.Record, f Fetched) (records []push.Record, next int64, err error) {
 	next = f.From
 	raw := f.Raw
 	aborting := abortions{pending: f.Aborted}
 	for len(raw) >= batchOverhead {
-		length := int64(int32(binary.BigEndian.Uint32(raw[8:]))) //nolint:gosec // a signed length on the wire
-		if length < batchHeader-batchOverhead {
-			return dst, next, fmt.Errorf("record batch of %d bytes", length)
-		}
-		if length > int64(len(raw)-batchOverhead) {
+		b, ok, err := cutBatch(raw)
+		if err == nil && !ok {
 			break
 		}
-		batch := raw[:batchOverhead+length]
-		raw = raw[batchOverhead+length:]
-		if magic := batch[magicAt]; magic != 2 {
-			return dst, next, fmt.Errorf("record batch of format %d, only 2 is supported (Kafka 0.11 and later write it)", magic)
+		good := len(dst)
+		if err == nil && b.last >= next {
+			dst, err = decodeBatch(dst, b, Fetched{Partition: f.Partition, From: next}, &aborting)
 		}
-		base := int64(binary.BigEndian.Uint64(batch))                             //nolint:gosec // as above
-		last := base + int64(int32(binary.BigEndian.Uint32(batch[lastDeltaAt:]))) //nolint:gosec // as above
-		if last < base {
-			return dst, next, fmt.Errorf("record batch at %d ends at %d", base, last)
+		if err != nil && next > f.From {
+			return dst[:good], next, nil
 		}
-		if last < f.From {
-			continue
+		if err != nil {
+			return dst[:good], next, err
 		}
-		if dst, err = decodeBatch(dst, batch, base, f, &aborting); err != nil {
-			return dst, next, fmt.Errorf("record batch at %d: %w", base, err)
-		}
-		next = last + 1
+		next = max(next, b.last+1)
+		raw = raw[len(b.raw):]
 	}
 	return dst, next, nil
 }
 
-var errChecksum = errors.New("checksum does not match")
+// batch is one batch of a record set, and the offsets it covers.
+type batch struct {
+	raw        []byte
+	base, last int64
+}
 
-func decodeBatch(dst []push.Record, batch []byte, base int64, f Fetched, aborting *abortions) ([]push.Record, error) {
-	if crc32.Checksum(batch[attributesAt:], castagnoli()) != binary.BigEndian.Uint32(batch[crcAt:]) {
-		return dst, errChecksum
+// cutBatch looks at the batch raw begins with; it is not ok when raw does not
+// hold all of it.
+func cutBatch(raw []byte) (b batch, ok bool, err error) {
+	length := int64(int32(binary.BigEndian.Uint32(raw[8:]))) //nolint:gosec // a signed length on the wire
+	if length < batchHeader-batchOverhead {
+		return b, false, fmt.Errorf("record batch of %d bytes", length)
 	}
-	attributes := binary.BigEndian.Uint16(batch[attributesAt:])
-	producer := int64(binary.BigEndian.Uint64(batch[producerAt:])) //nolint:gosec // as above
+	if length > int64(len(raw)-batchOverhead) {
+		return b, false, nil
+	}
+	b.raw = raw[:batchOverhead+length]
+	if magic := b.raw[magicAt]; magic != 2 {
+		return b, false, fmt.Errorf("record batch of format %d, only 2 is supported (Kafka 0.11 and later write it)", magic)
+	}
+	b.base = int64(binary.BigEndian.Uint64(b.raw))                               //nolint:gosec // as above
+	b.last = b.base + int64(int32(binary.BigEndian.Uint32(b.raw[lastDeltaAt:]))) //nolint:gosec // as above
+	if b.last < b.base || b.last == math.MaxInt64 {
+		return b, false, fmt.Errorf("record batch at %d ends at %d", b.base, b.last)
+	}
+	return b, true, nil
+}
+
+var (
+	errChecksum = errors.New("checksum does not match")
+	errOrder    = errors.New("offsets of the records do not ascend within those of the batch")
+)
+
+// decodeBatch appends the records from f.From on; after an error, dst holds what
+// came before it.
+func decodeBatch(dst []push.Record, b batch, f Fetched, aborting *abortions) ([]push.Record, error) {
+	raw := b.raw
+	fail := func(err error) ([]push.Record, error) {
+		return dst, fmt.Errorf("record batch at %d: %w", b.base, err)
+	}
+	if crc32.Checksum(raw[attributesAt:], castagnoli()) != binary.BigEndian.Uint32(raw[crcAt:]) {
+		return fail(errChecksum)
+	}
+	attributes := binary.BigEndian.Uint16(raw[attributesAt:])
+	producer := int64(binary.BigEndian.Uint64(raw[producerAt:])) //nolint:gosec // as above
 	if attributes&control != 0 {
-		aborting.marker(producer)
+		aborting.marker(producer, b.base)
 		return dst, nil
 	}
-	if attributes&transactional != 0 && aborting.covers(producer, base) {
+	if attributes&transactional != 0 && aborting.covers(producer, b.base) {
 		return dst, nil
 	}
-	count := int32(binary.BigEndian.Uint32(batch[recordCountAt:])) //nolint:gosec // as above
-	body := batch[batchHeader:]
+	count := int32(binary.BigEndian.Uint32(raw[recordCountAt:])) //nolint:gosec // as above
+	body := raw[batchHeader:]
 	if codec := attributes & compressionSet; codec != 0 {
 		var err error
 		if body, err = inflate(body, compress.Compression(codec)); err != nil {
-			return dst, err
+			return fail(err)
 		}
 	}
 	t := times{
-		first: int64(binary.BigEndian.Uint64(batch[firstTimeAt:])), //nolint:gosec // as above
-		max:   int64(binary.BigEndian.Uint64(batch[maxTimeAt:])),   //nolint:gosec // as above
+		first: int64(binary.BigEndian.Uint64(raw[firstTimeAt:])), //nolint:gosec // as above
+		max:   int64(binary.BigEndian.Uint64(raw[maxTimeAt:])),   //nolint:gosec // as above
 		fixed: attributes&logAppendTime != 0,
 	}
+	least := b.base
 	for range count {
-		record, rest, err := decodeRecord(body, base, t)
-		if err != nil {
-			return dst, err
+		record, rest, err := decodeRecord(body, b.base, t)
+		if err == nil && (record.Offset < least || record.Offset > b.last) {
+			err = errOrder
 		}
+		if err != nil {
+			return fail(err)
+		}
+		least = record.Offset + 1
 		body = rest
 		if record.Offset >= f.From {
 			record.Partition = f.Partition
@@ -226,6 +261,8 @@ type abortions struct {
 	active  map[int64]bool
 }
 
+// covers says whether a batch of a producer is part of a transaction that was
+// aborted.
 func (a *abortions) covers(producer, base int64) bool {
 	for i, t := range a.pending {
 		if t.ProducerID == producer && t.FirstOffset <= base {
@@ -240,5 +277,12 @@ func (a *abortions) covers(producer, base int64) bool {
 	return a.active[producer]
 }
 
-// marker ends the transaction of a producer, aborted or not.
-func (a *abortions) marker(producer int64) { delete(a.active, producer) }
+// marker ends the transaction of a producer, aborted or not. A read may begin
+// after the records of an aborted transaction and before its marker: the
+// transaction is then named in the response though no batch of it is there, and
+// must not be left to cover the producer's next one.
+func (a *abortions) marker(producer, base int64) {
+	if a.covers(producer, base) {
+		delete(a.active, producer)
+	}
+}
