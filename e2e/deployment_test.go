@@ -35,7 +35,7 @@ func deploy(t *testing.T, brokers []string) *deployment {
 // deployWith has more variables for each of the deployment's processes.
 func deployWith(t *testing.T, brokers []string, env map[string]string, options ...kgo.Opt) *deployment {
 	t.Helper()
-	d := &deployment{t: t, brokers: brokers, extra: env, prefix: fmt.Sprintf("t%06x.", rand.Uint32()&0xffffff)} //nolint:gosec // a name
+	d := &deployment{t: t, brokers: brokers, extra: env, prefix: fmt.Sprintf("t%06x.", rand.Uint32()&0xffffff)}
 	apply := run(t, "topics", d.env(), "topics", "apply", "--partitions", fmt.Sprint(partitions))
 	require.Zero(t, apply.exit(60*time.Second), apply.out.String())
 	return d.connectProducer(options...)
@@ -148,6 +148,6 @@ func header(r *kgo.Record, key string) string {
 // librdkafka's default partitioner: CRC32 of the key modulo the partitions.
 func librdkafkaPartitioner() kgo.Partitioner {
 	return kgo.BasicConsistentPartitioner(func(string) func(*kgo.Record, int) int {
-		return func(r *kgo.Record, n int) int { return int(crc32.ChecksumIEEE(r.Key) % uint32(n)) } //nolint:gosec // small
+		return func(r *kgo.Record, n int) int { return int(crc32.ChecksumIEEE(r.Key) % uint32(n)) }
 	})
 }

@@ -54,7 +54,7 @@ type output struct {
 func (o *output) Write(b []byte) (int, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.buf.Write(b) //nolint:wrapcheck // a buffer does not fail
+	return o.buf.Write(b)
 }
 
 func (o *output) String() string {
@@ -67,7 +67,7 @@ func (o *output) String() string {
 func run(t *testing.T, name string, env map[string]string, args ...string) *process {
 	t.Helper()
 	p := &process{t: t, name: name, out: &output{}, ended: make(chan struct{})}
-	p.cmd = exec.Command(binary, args...) //nolint:gosec,noctx // the program under test; it is ended by hand
+	p.cmd = exec.Command(binary, args...) //nolint:noctx // the program under test; it is ended by hand
 	p.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir()}
 	for k, v := range env {
 		p.cmd.Env = append(p.cmd.Env, k+"="+v)
@@ -237,16 +237,16 @@ func get(ctx context.Context, url string) (code int, body string, err error) {
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
 	if err != nil {
-		return 0, "", err //nolint:wrapcheck // a test helper
+		return 0, "", err
 	}
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	res, err := client.Do(req)
 	if err != nil {
-		return 0, "", err //nolint:wrapcheck // as above
+		return 0, "", err
 	}
 	defer func() { _ = res.Body.Close() }()
 	b, err := io.ReadAll(res.Body)
-	return res.StatusCode, string(b), err //nolint:wrapcheck // as above
+	return res.StatusCode, string(b), err
 }
 
 // poll asks until the answer is yes or the time is up.

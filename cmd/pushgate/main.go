@@ -27,7 +27,7 @@ func run() int {
 		cancel() // an orderly end
 		<-signals
 		const interrupted = 130
-		os.Exit(interrupted)
+		os.Exit(interrupted) //nolint:revive // now is now
 	}()
 	return cli.Run(ctx, os.Args[1:], cli.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}, version)
 }

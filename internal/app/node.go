@@ -61,7 +61,7 @@ func New(ctx context.Context, p Params) (_ *Node, err error) {
 	n.closers.log = n.log
 	defer func() {
 		if err != nil {
-			n.Close()
+			n.closers.unwind(ctx)
 		}
 	}()
 	registry := newRegistry(p.Version)
@@ -188,7 +188,7 @@ func (n *Node) Close() { n.closers.unwind(context.Background()) }
 // error when the node cannot do its work, such as with topics that are not as
 // they should be.
 func (n *Node) Run(ctx context.Context) error {
-	defer n.Close()
+	defer n.closers.unwind(ctx)
 	running, failed := context.WithCancelCause(ctx)
 	defer failed(nil)
 	parts := &stack{log: n.log, failed: failed}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -71,15 +72,15 @@ func (s *stack) unwind(ctx context.Context) {
 	steps := s.steps
 	s.steps = nil
 	s.mu.Unlock()
-	for i := len(steps) - 1; i >= 0; i-- {
+	for _, step := range slices.Backward(steps) {
 		began := time.Now()
 		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), stepPatience)
-		err := steps[i].stop(bounded)
+		err := step.stop(bounded)
 		cancel()
 		if err != nil {
-			s.log.Warn("not stopped in order", zap.String("step", steps[i].name), zap.Error(err))
+			s.log.Warn("not stopped in order", zap.String("step", step.name), zap.Error(err))
 			continue
 		}
-		s.log.Debug("stopped", zap.String("step", steps[i].name), zap.Duration("took", time.Since(began)))
+		s.log.Debug("stopped", zap.String("step", step.name), zap.Duration("took", time.Since(began)))
 	}
 }

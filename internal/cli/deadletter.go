@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -101,6 +102,10 @@ func (p *program) eachLetter(ctx context.Context, f letterFlags, do func(deadlet
 		return fmt.Errorf("there is no topic %s: create the topics with pushgate topics apply", topic)
 	}
 	for letter, err := range deadletter.New(deadLetterLog{cluster}, topic).Letters(ctx, filter) {
+		if malformed, ok := errors.AsType[*deadletter.MalformedError](err); ok {
+			_, _ = fmt.Fprintf(p.Err, "passed over: %s\n", malformed)
+			continue
+		}
 		if err != nil {
 			return err
 		}

@@ -11,6 +11,7 @@ import (
 	"os"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	"pushgate/internal/admin"
@@ -198,7 +199,7 @@ func (c Config) validateRest() error {
 	if _, _, err := net.SplitHostPort(c.Dev.KafkaListen); err != nil {
 		errs = append(errs, fmt.Errorf("dev.kafka_listen is %q: write it as host:port", c.Dev.KafkaListen))
 	}
-	if c.Gateway.Listen == c.Admin.Listen {
+	if c.Gateway.Listen == c.Admin.Listen && !strings.HasSuffix(c.Admin.Listen, ":0") {
 		errs = append(errs, fmt.Errorf("gateway.listen and admin.listen are both %q: each needs an address of its own", c.Admin.Listen))
 	}
 	if c.Delivery.HeartbeatInterval > c.Custody.Window/3 {

@@ -2,7 +2,9 @@ package deadletter
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"time"
 
@@ -64,7 +66,7 @@ func New(log Log, topic string) *Store { return &Store{log: log, topic: topic} }
 
 // Letters yields the letters that are there when it is called, in the order of
 // their deaths. It holds one batch of each partition in memory. A record that is
-// no dead letter is yielded as an error, and so is what ends the reading.
+// no dead letter is yielded as a *MalformedError; any other error ends the reading.
 func (s *Store) Letters(ctx context.Context, f Filter) iter.Seq2[Letter, error] {
 	return func(yield func(Letter, error) bool) {
 		streams, err := s.open(ctx, f.Since)
@@ -78,23 +80,30 @@ func (s *Store) Letters(ctx context.Context, f Filter) iter.Seq2[Letter, error] 
 			return
 		}
 		for {
-			next, err := oldest(ctx, streams)
-			if next == nil {
-				if err != nil {
-					yield(Letter{}, err)
-				}
+			letter, err := next(ctx, streams)
+			switch {
+			case errors.Is(err, io.EOF):
 				return
-			}
-			letter, err := next.take()
-			if err == nil && !f.takes(&letter.DeadLetter) {
+			case err == nil && !f.takes(&letter.DeadLetter):
 				continue
 			}
-			if !yield(letter, err) {
+			var malformed *MalformedError
+			if goOn := yield(letter, err); !goOn || err != nil && !errors.As(err, &malformed) {
 				return
 			}
 		}
 	}
 }
+
+// MalformedError says that a record of the topic is no dead letter.
+type MalformedError struct {
+	Partition int32
+	Err       error
+}
+
+func (e *MalformedError) Error() string { return fmt.Sprintf("partition %d: %s", e.Partition, e.Err) }
+
+func (e *MalformedError) Unwrap() error { return e.Err }
 
 func (s *Store) open(ctx context.Context, since time.Time) ([]*stream, error) {
 	count, err := s.log.Partitions(ctx, s.topic)
@@ -149,23 +158,26 @@ func (s *stream) take() (Letter, error) {
 	d, err := push.ParseDeadLetter(&rec)
 	letter := Letter{Partition: s.partition, Offset: rec.Offset, DeadLetter: d, Data: rec.Value, Headers: rec.Headers.List()}
 	if err != nil {
-		return letter, fmt.Errorf("partition %d: %w", s.partition, err)
+		return letter, &MalformedError{Partition: s.partition, Err: err}
 	}
 	return letter, nil
 }
 
-// oldest returns the stream whose next record was written first, nil when all
+// next takes the letter that was written first off its stream; io.EOF when all
 // have ended.
-func oldest(ctx context.Context, streams []*stream) (*stream, error) {
+func next(ctx context.Context, streams []*stream) (Letter, error) {
 	var first *stream
 	for _, s := range streams {
 		more, err := s.fill(ctx)
 		if err != nil {
-			return nil, err
+			return Letter{}, err
 		}
 		if more && (first == nil || s.batch[0].Time.Before(first.batch[0].Time)) {
 			first = s
 		}
 	}
-	return first, nil
+	if first == nil {
+		return Letter{}, io.EOF
+	}
+	return first.take()
 }

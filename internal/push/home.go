@@ -21,7 +21,7 @@ func murmur2[T string | []byte](key T) uint32 {
 		r    = 24
 	)
 	n := len(key)
-	h := uint32(seed) ^ uint32(n)
+	h := uint32(seed) ^ uint32(n) //nolint:gosec // a key is shorter than 4 GiB
 	i := 0
 	for ; n-i >= 4; i += 4 {
 		k := uint32(key[i]) | uint32(key[i+1])<<8 | uint32(key[i+2])<<16 | uint32(key[i+3])<<24

@@ -1,7 +1,6 @@
 package push_test
 
 import (
-	"regexp"
 	"testing"
 	"time"
 
@@ -15,5 +14,5 @@ func TestNewIDsAreUniqueAndSortByTime(t *testing.T) {
 	a, b, later := push.NewID(now), push.NewID(now), push.NewID(now.Add(time.Second))
 	assert.NotEqual(t, a, b)
 	assert.Less(t, a, later)
-	assert.Regexp(t, regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`), a)
+	assert.Regexp(t, `^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`, a)
 }

@@ -166,8 +166,8 @@ func appendRuns(dst []byte, offsets []int64) []byte {
 		for j < len(offsets) && offsets[j] == offsets[j-1]+1 {
 			j++
 		}
-		dst = binary.AppendUvarint(dst, uint64(offsets[i]-end))
-		dst = binary.AppendUvarint(dst, uint64(j-i))
+		dst = binary.AppendUvarint(dst, uint64(offsets[i]-end)) //nolint:gosec // sorted: not negative
+		dst = binary.AppendUvarint(dst, uint64(j-i)) //nolint:gosec // as above
 		end = offsets[j-1] + 1
 		i = j
 	}
