@@ -61,7 +61,7 @@ func (m *Machine) Receipt(at int64, r *push.Receipt) {
 		m.word(mark, f.Offset, earlyWord{from: g, status: wordFailed, reason: f.Reason})
 	}
 	for _, b := range r.Connected {
-		m.connected(mark, b, r.ReadThrough)
+		m.connected(mark, b, r.ReadThrough-b.Saw)
 	}
 	if r.Presence == push.Goodbye && !g.gone {
 		m.bury(g)
@@ -257,7 +257,8 @@ func (m *Machine) seenByAll(e *entry) bool {
 }
 
 // connected takes in that a session was opened at a gateway that had read
-// through: what is below that, the session has not seen.
+// through: what is below that, the session has not seen. What is not, the gateway
+// has listed if it was for this user.
 func (m *Machine) connected(mark *receiptMark, b push.Binding, readThrough int64) {
 	mark.through = max(mark.through, readThrough)
 	if readThrough > m.next {

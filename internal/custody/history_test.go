@@ -72,7 +72,7 @@ func (h *history) tell(format string, args ...any) {
 
 func newHistory(t *testing.T, seed uint64) *history {
 	h := &history{
-		t: t, seed: seed, now: noon, rng: rand.New(rand.NewPCG(seed, 1)), //nolint:gosec // a replayable history
+		t: t, seed: seed, now: noon, rng: rand.New(rand.NewPCG(seed, 1)),
 		dead: map[int]int{}, seen: map[int]int{},
 	}
 	for _, node := range []string{"A", "B"} {

@@ -137,8 +137,7 @@ func (p *partition) understand(rec *push.Record) Request {
 		Offset: rec.Offset, User: m.User, Type: m.Type, Expires: m.Expires,
 		Attempt: m.Attempt, Failures: m.Failures, EndsWait: m.EndsWait,
 	}
-	var invalid *push.InvalidError
-	if errors.As(err, &invalid) {
+	if invalid, ok := errors.AsType[*push.InvalidError](err); ok {
 		r.Invalid = invalid
 		p.log.Warn("invalid request goes to the dead letters", zap.Int64("offset", rec.Offset),
 			zap.Stringer("reason", invalid.Reason), zap.String("error", invalid.Text))

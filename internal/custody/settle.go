@@ -184,7 +184,9 @@ func (m *Machine) settle(origin int64) {
 }
 
 // seed of what is spread at random for this offering.
-func (e *entry) seed() uint64 { return uint64(e.origin)<<16 ^ uint64(e.attempt) }
+func (e *entry) seed() uint64 {
+	return uint64(e.origin)<<16 ^ uint64(e.attempt) //nolint:gosec // bits to spread by, not a number
+}
 
 func (m *Machine) report(e *entry, o push.Outcome, r push.Reason, node string) {
 	m.ended = append(m.ended, Settled{Origin: e.origin, Outcome: o, Reason: r, Node: node})

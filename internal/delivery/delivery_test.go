@@ -238,7 +238,7 @@ func TestARequestIsDeliveredToItsOwnerAndTheOthersAreDropped(t *testing.T) {
 		said := all(r.log.receipts(2))
 		assert.Equal(t, []int64{0, 2}, said.Delivered)
 		assert.Equal(t, int64(3), said.ReadThrough)
-		assert.Equal(t, []push.Binding{{User: here, Type: push.AllTypes}}, said.Connected, "at its home")
+		assert.Equal(t, []push.Binding{{User: here, Type: push.AllTypes, Saw: 3}}, said.Connected, "at its home, before what was read")
 		assert.Equal(t, int64(3), r.log.position(2))
 		assert.InDelta(t, 3, r.counter("pushgate_requests_read_total"), 0)
 		assert.InDelta(t, 1, r.counter("pushgate_requests_dropped_total"), 0)

@@ -28,7 +28,8 @@ type ledger struct {
 	// underWay are owned offsets whose receipt is not written yet: false until a
 	// receipt has listed them as queued.
 	underWay map[int64]bool
-	next     push.Receipt // being gathered
+	next     push.Receipt // being gathered, Connected left out
+	bound    []bound      // sessions to be named in it
 	items    int
 	reading  bool           // the reader is in the middle of a batch
 	late     []push.Binding // sessions opened meanwhile
@@ -76,15 +77,15 @@ func (l *ledger) read(next int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.reading = false
-	for _, b := range l.late {
-		l.bind(b)
-	}
-	l.late = nil
 	if next > l.readThrough {
 		l.readThrough = next
 		l.tracker.Advance(next)
 		signal(l.moved) // evidence that custodians wait for
 	}
+	for _, b := range l.late {
+		l.bind(b)
+	}
+	l.late = nil
 }
 
 // Report implements push.Reporter.
@@ -117,8 +118,14 @@ func (l *ledger) connected(b push.Binding) {
 }
 
 func (l *ledger) bind(b push.Binding) {
-	l.next.Connected = append(l.next.Connected, b)
+	l.bound = append(l.bound, bound{b, l.readThrough})
 	l.item()
+}
+
+// bound is a session that sees every request from an offset on.
+type bound struct {
+	push.Binding
+	from int64
 }
 
 // presence makes the next receipt an announcement or a goodbye.
@@ -163,6 +170,11 @@ func (l *ledger) cut() push.Receipt {
 	r := l.next
 	l.next, l.items = push.Receipt{}, 0
 	r.ReadThrough = l.readThrough
+	for _, b := range l.bound {
+		b.Saw = r.ReadThrough - b.from
+		r.Connected = append(r.Connected, b.Binding)
+	}
+	l.bound = nil
 	for offset, listed := range l.underWay {
 		if !listed && offset < r.ReadThrough {
 			r.Queued = append(r.Queued, offset)
@@ -181,7 +193,13 @@ func (l *ledger) uncut(r push.Receipt) {
 	n.Delivered = append(r.Delivered, n.Delivered...)
 	n.Held = append(r.Held, n.Held...)
 	n.Failed = append(r.Failed, n.Failed...)
-	n.Connected = append(r.Connected, n.Connected...)
+	again := make([]bound, 0, len(r.Connected)+len(l.bound))
+	for _, b := range r.Connected {
+		from := r.ReadThrough - b.Saw
+		b.Saw = 0
+		again = append(again, bound{b, from})
+	}
+	l.bound = append(again, l.bound...)
 	for _, offset := range r.Queued {
 		if _, ok := l.underWay[offset]; ok {
 			l.underWay[offset] = false

@@ -147,7 +147,7 @@ func TestAReceiptThatCouldNotBeWrittenIsSaidByTheNext(t *testing.T) {
 		Presence: push.Announce, ReadThrough: 5,
 		Delivered: []int64{0, 3, 1}, Held: []int64{1}, Queued: []int64{4},
 		Failed:    []push.Failure{{Offset: 2, Reason: push.AckTimeout}},
-		Connected: []push.Binding{{User: "alice", Type: push.AllTypes}, {User: "bob", Type: push.AllTypes}},
+		Connected: []push.Binding{{User: "alice", Type: push.AllTypes, Saw: 5}, {User: "bob", Type: push.AllTypes}},
 	}, r)
 	l.durable(&r)
 	assert.Equal(t, int64(4), l.committable())

@@ -90,6 +90,9 @@ type Reporter interface {
 // for a business type (AllTypes for every one).
 type Binding struct {
 	User, Type string
+	// Saw, in a receipt: how many of the offsets below its read-through were read
+	// when the session was there already. The earlier ones it has not seen.
+	Saw int64
 }
 
 // Takes says whether a session bound to the type named session takes messages of

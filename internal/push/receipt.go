@@ -41,8 +41,8 @@ type Receipt struct {
 	// or Failed follows, or the gateway's end.
 	Delivered, Held, Queued []int64
 	Failed                  []Failure
-	// Connected are sessions that were opened. What is below ReadThrough and was
-	// never listed, these sessions have not seen.
+	// Connected are sessions that were opened. What is below ReadThrough, less the
+	// last Binding.Saw offsets, these sessions have not seen.
 	Connected []Binding
 }
 
@@ -84,6 +84,7 @@ func (r *Receipt) AppendBinary(dst []byte) []byte {
 	for _, b := range r.Connected {
 		dst = appendText(dst, b.User)
 		dst = appendText(dst, b.Type)
+		dst = binary.AppendVarint(dst, b.Saw)
 	}
 	return dst
 }
@@ -114,7 +115,7 @@ func DecodeReceipt(b []byte) (Receipt, error) {
 	if n := d.count(); n > 0 {
 		r.Connected = make([]Binding, 0, n)
 		for range n {
-			r.Connected = append(r.Connected, Binding{User: d.text(), Type: d.text()})
+			r.Connected = append(r.Connected, Binding{User: d.text(), Type: d.text(), Saw: d.varint()})
 		}
 	}
 	if d.err == nil && len(d.rest) > 0 {
@@ -146,6 +147,9 @@ func (r *Receipt) check() error {
 		if b.User == "" || b.Type == "" {
 			return errors.New("a connected session without user or type")
 		}
+		if b.Saw < 0 || b.Saw > r.ReadThrough {
+			return fmt.Errorf("a connected session that saw %d of %d offsets", b.Saw, r.ReadThrough)
+		}
 	}
 	return nil
 }
@@ -167,7 +171,7 @@ func appendRuns(dst []byte, offsets []int64) []byte {
 			j++
 		}
 		dst = binary.AppendUvarint(dst, uint64(offsets[i]-end)) //nolint:gosec // sorted: not negative
-		dst = binary.AppendUvarint(dst, uint64(j-i)) //nolint:gosec // as above
+		dst = binary.AppendUvarint(dst, uint64(j-i))            //nolint:gosec // as above
 		end = offsets[j-1] + 1
 		i = j
 	}

@@ -15,7 +15,7 @@ func receipt() push.Receipt {
 		Node: "a", Epoch: 7, Presence: push.Announce, ReadThrough: 120,
 		Delivered: []int64{100, 101, 102, 110}, Held: []int64{111}, Queued: []int64{112, 113},
 		Failed:    []push.Failure{{Offset: 114, Reason: push.SlowConsumer}},
-		Connected: []push.Binding{{User: "42", Type: "all"}},
+		Connected: []push.Binding{{User: "42", Type: "all", Saw: 3}},
 	}
 }
 

@@ -10,8 +10,8 @@ import (
 
 // Config bounds what one session may cost and how long it may take.
 type Config struct {
-	MaxBufferedBytes int           `mapstructure:"max_buffered_bytes" doc:"Bytes accepted for a connection and not yet written; past it the client is too slow and is closed with 1013."`
-	WriteTimeout     time.Duration `mapstructure:"write_timeout" doc:"How long a client may take to receive the next 16 KiB before it is closed."`
+	MaxBufferedBytes int           `mapstructure:"max_buffered_bytes" doc:"Bytes accepted for a connection and not yet written; past it a message fails as slow_consumer, and is offered again later."`
+	WriteTimeout     time.Duration `mapstructure:"write_timeout" doc:"How long a client may take to receive the next 16 KiB; then it is too slow and its connection is ended."`
 	AckTimeout       time.Duration `mapstructure:"ack_timeout" doc:"How long a client that acknowledges may take to do so before the message is offered again."`
 	PingInterval     time.Duration `mapstructure:"ping_interval" doc:"A client silent for so long is pinged, and closed if it stays silent until twice as long."`
 	CloseTimeout     time.Duration `mapstructure:"close_timeout" doc:"How long a client may take to answer a close frame."`

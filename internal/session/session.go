@@ -79,7 +79,6 @@ type Session struct {
 	timer   *time.Timer // for the next deadline; nil when there is none
 	wakeAt  time.Time
 	closing bool // Close was called, or the end has come
-	slow    bool // the client is closed for being too slow
 	telling int  // calls of the timer that report at the moment
 	over    bool // OnClose has reported what was left
 }
@@ -154,7 +153,9 @@ func (s *Session) Deliver(m *push.Message, f *Frames, r push.Reporter) {
 	switch {
 	case err == nil:
 	case errors.Is(err, ws.ErrSlow):
-		s.Close(CloseTryLater)
+		// A burst fills the buffer of a client that reads as fast as it can, too:
+		// the message is handed back, and the connection goes on. The transport
+		// gives up the client that takes nothing for the write timeout.
 		r.Report(m, push.Failed, push.SlowConsumer)
 	default:
 		r.Report(m, push.Failed, push.Offline)
@@ -173,7 +174,7 @@ func (s *Session) completed(d *delivery, err error) {
 	switch {
 	case err != nil:
 		s.pending.remove(d)
-		status, reason = push.Failed, s.reasonOf(err)
+		status, reason = push.Failed, reasonOf(err)
 	case s.params.Subprotocol.Acknowledges():
 		status = push.Held
 		d.written, d.deadline = true, time.Now().Add(s.factory.config.AckTimeout)
@@ -186,10 +187,10 @@ func (s *Session) completed(d *delivery, err error) {
 	tell(d, more, status, reason)
 }
 
-// reasonOf says why a write failed. The caller holds mu.
-func (s *Session) reasonOf(err error) push.Reason {
+// reasonOf says why a write failed.
+func reasonOf(err error) push.Reason {
 	switch {
-	case errors.Is(err, ws.ErrSlow), errors.Is(err, ws.ErrClosed) && s.slow:
+	case errors.Is(err, ws.ErrSlow):
 		return push.SlowConsumer
 	case errors.Is(err, ws.ErrClosed):
 		return push.Offline
@@ -236,7 +237,6 @@ func (s *Session) Close(code ws.Code) {
 		return
 	}
 	s.closing = true
-	s.slow = code == CloseTryLater
 	s.mu.Unlock()
 	drop := code != CloseGoElsewhere && code != CloseNormal
 	s.params.Transport.Close(ws.Goodbye{Code: code, Reason: CodeText(code), Drop: drop})

@@ -161,20 +161,27 @@ func TestAFailedWriteSaysWhy(t *testing.T) {
 	}
 }
 
-func TestAFullBufferFailsTheMessageAndClosesTheClientWith1013(t *testing.T) {
-	b := newBench(t, session.Pushgate)
-	written := b.deliver("written")
-	b.complete(nil)
+func TestAFullBufferFailsTheMessageAndLeavesTheConnectionAlone(t *testing.T) {
+	b := newBench(t, session.Plain)
 	queued := b.deliver("queued")
 	b.refuse = ws.ErrSlow
-	refused := b.deliver("refused")
-	assert.Equal(t, []string{"refused failed slow_consumer"}, refused.read())
-	assert.Equal(t, []ws.Goodbye{{Code: 1013, Reason: session.CodeText(session.CloseTryLater), Drop: true}}, b.goodbyes)
-	b.complete(ws.ErrClosed) // as dropping does
-	assert.Equal(t, []string{"queued failed slow_consumer"}, queued.read(), "it was the client that was too slow")
-	assert.Equal(t, []string{"late failed offline"}, b.deliver("late").read())
-	b.OnClose(ws.Closed{Code: 1013})
-	assert.Equal(t, []string{"written held", "written failed offline"}, written.read())
+	assert.Equal(t, []string{"refused failed slow_consumer"}, b.deliver("refused").read())
+	assert.Empty(t, b.codes(), "a burst is no reason to give a client up")
+	b.complete(nil)
+	b.refuse = nil
+	later := b.deliver("later")
+	b.complete(nil)
+	assert.Equal(t, []string{"queued delivered"}, queued.read())
+	assert.Equal(t, []string{"later delivered"}, later.read())
+	b.OnClose(ws.Closed{})
+}
+
+func TestAClientThatTakesNothingForTheWriteTimeoutIsTooSlow(t *testing.T) {
+	b := newBench(t, session.Plain)
+	queued := b.deliver("queued")
+	b.complete(ws.ErrSlow) // as the transport says, and ends
+	b.OnClose(ws.Closed{Code: ws.CodeAbnormal, Err: ws.ErrSlow})
+	assert.Equal(t, []string{"queued failed slow_consumer"}, queued.read())
 }
 
 func TestAClosedTransportFailsTheMessageAsOffline(t *testing.T) {
