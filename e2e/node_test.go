@@ -159,6 +159,7 @@ func (d *deployment) start(id string, change ...func(env map[string]string)) *no
 		"PUSHGATE_SESSION_WRITE_TIMEOUT":      "2s",
 		"PUSHGATE_SESSION_ACK_TIMEOUT":        "2s",
 		"PUSHGATE_SESSION_MAX_BUFFERED_BYTES": "98304",
+		"PUSHGATE_WAITING_OFFER_BYTES":        "49152",
 	}
 	maps.Copy(env, d.env())
 	for _, c := range change {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -104,6 +105,37 @@ func TestASlowClientDoesNotDelayItsNeighbours(t *testing.T) {
 		require.True(t, poll(15*time.Second, func() bool {
 			return n.metric("pushgate_failed_total", "slow_consumer") > 0
 		}), "what the slow client did not take was handed over")
+	})
+}
+
+func TestWhoReadsGetsABacklogLargerThanTheBuffer(t *testing.T) {
+	onEachBroker(t, func(t *testing.T, d *deployment) {
+		n := d.node("a")
+		big := fmt.Sprintf(`{"x":%q}`, strings.Repeat("y", 1000))
+		const many = 600 // six times the buffer
+		var ids []string
+		var backlog, burst []message
+		for i := range many {
+			backlog = append(backlog, message{id: fmt.Sprint("waits-", i), user: "42", data: big})
+			burst = append(burst, message{id: fmt.Sprint("burst-", i), user: "43", data: big})
+			ids = append(ids, backlog[i].id)
+		}
+		d.send(backlog...)
+		require.True(t, poll(10*time.Second, func() bool { return n.metric("pushgate_waiting") == many }), "they wait")
+		began := time.Now()
+		connect(t, n, "42").waitFor(20*time.Second, ids...)
+		t.Logf("%d waiting messages of 1 KB arrived within %s of connecting", many, time.Since(began).Round(time.Millisecond))
+
+		c := connect(t, n, "43")
+		began = time.Now()
+		d.send(burst...)
+		ids = ids[:0]
+		for _, m := range burst {
+			ids = append(ids, m.id)
+		}
+		c.waitFor(20*time.Second, ids...)
+		t.Logf("a burst of %d messages of 1 KB arrived within %s", many, time.Since(began).Round(time.Millisecond))
+		assert.Zero(t, n.metric("pushgate_dead_lettered_total"), "a burst uses up nobody's attempts")
 	})
 }
 

@@ -179,6 +179,10 @@ func (c Config) validateMessage() error {
 		errs = append(errs, fmt.Errorf("session.max_buffered_bytes is %d: a payload of message.max_bytes (%d) would never fit; write at least %d",
 			c.Session.MaxBufferedBytes, c.Message.MaxBytes, need))
 	}
+	if c.Waiting.OfferBytes > c.Session.MaxBufferedBytes {
+		errs = append(errs, fmt.Errorf("waiting.offer_bytes is %d: must be at most session.max_buffered_bytes (%d), or what waits overflows the session it is offered to",
+			c.Waiting.OfferBytes, c.Session.MaxBufferedBytes))
+	}
 	return errors.Join(errs...)
 }
 

@@ -96,6 +96,7 @@ func (m *Machine) Done(id uint64, at int64) {
 	case MakeWait:
 		m.waitWritten(e, at)
 	case Offer, MoveHome:
+		m.passToken(e, at)
 		m.report(e, push.OutcomeNone, e.reason, "")
 		m.release(e)
 		m.leave(e)
@@ -128,7 +129,7 @@ func (m *Machine) waitWritten(e *entry, at int64) {
 		m.report(e, push.Delivered, push.ReasonNone, "")
 		m.endWait(e)
 	case e.wanted && m.restored:
-		m.offer(e)
+		m.offerInTurn(e)
 	default:
 		e.enter(waiting)
 		if m.restored {
@@ -181,6 +182,8 @@ type Restored struct {
 	// At is its offset in the retry log.
 	At         int64
 	User, Type string
+	// Size of the record in bytes.
+	Size int32
 	push.Wait
 	// Foreign: the user's home is the partition Home, not this one.
 	Foreign bool
@@ -201,7 +204,7 @@ func (m *Machine) RestoreWait(r Restored) {
 		origin: r.Origin, retryAt: r.At, typ: m.intern(r.Type), timer: -1,
 		expires: r.Expires.UnixMilli(), due: r.Due.UnixMilli(),
 		attempt: r.Attempt, failures: r.Failures, reason: r.Reason,
-		foreign: r.Foreign, home: r.Home,
+		foreign: r.Foreign, home: r.Home, size: r.Size,
 	}
 	m.waits[r.Origin] = e
 	m.link(e, r.User)

@@ -31,7 +31,9 @@ type BackoffConfig struct {
 
 // WaitingConfig bounds what waits.
 type WaitingConfig struct {
-	MaxPerUser int `mapstructure:"max_per_user" doc:"Waiting messages one user may have; what comes on top is dead-lettered as overflow."`
+	MaxPerUser    int `mapstructure:"max_per_user" doc:"Waiting messages one user may have; what comes on top is dead-lettered as overflow."`
+	OfferMessages int `mapstructure:"offer_messages" doc:"Waiting messages of one user that are offered again at a time; the next ones follow as these are delivered."`
+	OfferBytes    int `mapstructure:"offer_bytes" doc:"Bytes of waiting messages of one user that are offered again at a time. Keep it below session.max_buffered_bytes."`
 }
 
 // DefaultConfig returns the defaults of Config.
@@ -55,7 +57,9 @@ func DefaultRetryConfig() RetryConfig {
 }
 
 // DefaultWaitingConfig returns the defaults of WaitingConfig.
-func DefaultWaitingConfig() WaitingConfig { return WaitingConfig{MaxPerUser: 1000} }
+func DefaultWaitingConfig() WaitingConfig {
+	return WaitingConfig{MaxPerUser: 1000, OfferMessages: 128, OfferBytes: 128 << 10}
+}
 
 // Validate reports every value that cannot work.
 func (c Config) Validate() error {
@@ -101,10 +105,17 @@ func (c RetryConfig) Validate() error {
 
 // Validate reports every value that cannot work.
 func (c WaitingConfig) Validate() error {
+	var errs []error
 	if c.MaxPerUser < 1 {
-		return fmt.Errorf("waiting.max_per_user is %d: must be at least 1", c.MaxPerUser)
+		errs = append(errs, fmt.Errorf("waiting.max_per_user is %d: must be at least 1", c.MaxPerUser))
 	}
-	return nil
+	if c.OfferMessages < 1 {
+		errs = append(errs, fmt.Errorf("waiting.offer_messages is %d: must be at least 1", c.OfferMessages))
+	}
+	if c.OfferBytes < 1 {
+		errs = append(errs, fmt.Errorf("waiting.offer_bytes is %d: must be at least 1", c.OfferBytes))
+	}
+	return errors.Join(errs...)
 }
 
 // wait returns how long a message waits after its n-th failure (n from 1).

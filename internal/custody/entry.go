@@ -51,10 +51,17 @@ type entry struct {
 	reason            push.Reason
 	state             state
 
+	// listed: a gateway had it at some time.
+	listed bool
 	// failed: an attempt of this offering failed, for reason.
 	failed bool
 	// wanted: a session for it was opened that has not seen it.
 	wanted bool
+	// ready: it waits for nothing but its turn in its user's window.
+	ready bool
+	// token: it has a place in its user's window.
+	token bool
+	size  int32
 	// over: it was delivered while its wait was being written.
 	over bool
 	// late: it failed at a gateway while its wait was being written.
@@ -74,6 +81,7 @@ type userEntries struct {
 	name        string
 	first, last *entry
 	waiting     int // waits, and waits being written
+	window      window
 }
 
 // link adds an entry to its user's list.
@@ -146,7 +154,12 @@ func (t *timers) due(now int64) *entry {
 }
 
 // wakeAt is when something is to be done about a wait, in Unix milliseconds.
-func (e *entry) wakeAt() int64 { return min(e.expires, e.due) }
+func (e *entry) wakeAt() int64 {
+	if e.ready {
+		return e.expires
+	}
+	return min(e.expires, e.due)
+}
 
 // timerHeap implements heap.Interface.
 type timerHeap []*entry

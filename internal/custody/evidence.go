@@ -154,6 +154,7 @@ func (m *Machine) word(mark *receiptMark, origin int64, w earlyWord) {
 
 // apply applies a gateway's word to an offering in flight.
 func (m *Machine) apply(e *entry, w earlyWord) {
+	e.listed = true
 	switch w.status {
 	case wordDelivered:
 		m.delivered(e, w.from)

@@ -64,6 +64,7 @@ type simGateway struct {
 	sessions map[string]bool
 	held     map[int64]bool // written, acknowledgement awaited
 	pending  push.Receipt
+	bound    map[string]int64 // position when the session was opened, until it is said
 }
 
 func (h *history) tell(format string, args ...any) {
@@ -89,7 +90,7 @@ var users = []string{"u", "v", "w"}
 func (h *history) start(g *simGateway) {
 	g.epoch++
 	g.alive, g.position = true, int64(len(h.requests))
-	g.sessions, g.held = map[string]bool{}, map[int64]bool{}
+	g.sessions, g.held, g.bound = map[string]bool{}, map[int64]bool{}, map[string]int64{}
 	g.pending = push.Receipt{Presence: push.Announce}
 	h.flush(g)
 	h.tell("%s starts at %d", g.node, g.position)
@@ -98,6 +99,9 @@ func (h *history) start(g *simGateway) {
 func (h *history) flush(g *simGateway) {
 	r := g.pending
 	r.Node, r.Epoch, r.ReadThrough = g.node, g.epoch, g.position
+	for i := range r.Connected {
+		r.Connected[i].Saw = g.position - g.bound[r.Connected[i].User]
+	}
 	h.receipts = append(h.receipts, r)
 	g.pending = push.Receipt{}
 }
@@ -105,7 +109,7 @@ func (h *history) flush(g *simGateway) {
 // takeOver makes a new custodian out of what is committed and in the logs.
 func (h *history) takeOver() {
 	p := policy()
-	p.Retry.MaxAttempts, p.Waiting.MaxPerUser = 4, 50
+	p.Retry.MaxAttempts, p.Waiting.MaxPerUser, p.Waiting.OfferMessages = 4, 50, 2
 	h.todo = nil
 	h.nextReq, h.nextRec = h.committed.Requests, max(min(h.committed.Receipts, int64(len(h.receipts))-30), 0)
 	h.machine = h.restored(p)
@@ -275,6 +279,7 @@ func (h *history) join(g *simGateway, user string) {
 		return
 	}
 	g.sessions[user] = true
+	g.bound[user] = g.position
 	g.pending.Connected = append(g.pending.Connected, push.Binding{User: user, Type: push.AllTypes})
 	h.tell("%s joins %s", user, g.node)
 }

@@ -1,6 +1,8 @@
 package custody
 
 import (
+	"maps"
+	"slices"
 	"time"
 
 	"pushgate/internal/offsets"
@@ -34,6 +36,8 @@ type Request struct {
 	Attempt, Failures int
 	// EndsWait is the origin of the wait this offering ends, push.NoWait if none.
 	EndsWait int64
+	// Size of the record in bytes.
+	Size int32
 	// Foreign: the user's home is the partition Home, not this one.
 	Foreign bool
 	Home    int32
@@ -73,6 +77,10 @@ type Machine struct {
 	returned []*entry // unclaimed again after a gateway gave them up
 	timers   timers   // waits by when something is to be done about them
 
+	// inLog are offerings of waits that are in the log and were not read yet; they
+	// have a place in their user's window.
+	inLog map[int64]place
+
 	early      map[int64][]earlyWord
 	earlyBound map[string][]earlyBinding // by user
 	earlySweep int                       // number of early things at which to look for stale ones
@@ -102,6 +110,7 @@ func NewMachine(s Start) *Machine {
 		users:      make(map[string]*userEntries),
 		gateways:   make(map[string]*gateway),
 		types:      make(map[string]string),
+		inLog:      make(map[int64]place),
 		early:      make(map[int64][]earlyWord),
 		earlyBound: make(map[string][]earlyBinding),
 		blocked:    make(map[int64]bool),
@@ -119,7 +128,7 @@ func (m *Machine) Request(r Request) {
 	defer m.readUpTo(r.Offset + 1)
 	said := m.early[r.Offset]
 	delete(m.early, r.Offset)
-	m.endWaitOf(r)
+	from := m.endWaitOf(r)
 	if w := m.waits[r.Offset]; w != nil {
 		m.waitsAlready(w, r, said)
 		return
@@ -127,8 +136,12 @@ func (m *Machine) Request(r Request) {
 	e := &entry{
 		origin: r.Offset, retryAt: notInRetry, typ: m.intern(r.Type), timer: -1,
 		expires: r.Expires.UnixMilli(), readAt: m.observed, attempt: r.Attempt, failures: r.Failures,
+		size: r.Size,
 	}
 	m.flights[r.Offset] = e
+	if r.Invalid != nil || r.Foreign || m.expired(e) {
+		m.forfeit(r.Offset)
+	}
 	switch {
 	case r.Invalid != nil:
 		m.die(e, r.Invalid.Reason, r.Invalid.Text)
@@ -138,6 +151,7 @@ func (m *Machine) Request(r Request) {
 		m.expire(e)
 	default:
 		m.link(e, r.User)
+		m.inheritToken(e, from)
 		e.wanted = m.boundEarly(r)
 		m.queue = append(m.queue, e)
 		m.applyEarly(e, said)
@@ -162,22 +176,29 @@ func (m *Machine) RequestsRead(next int64) {
 	if next > m.next {
 		m.readUpTo(next)
 	}
+	for _, at := range slices.Sorted(maps.Keys(m.inLog)) {
+		if at < next {
+			m.forfeit(at) // a gap: the log was trimmed past it
+		}
+	}
 	m.judge()
 }
 
 // endWaitOf links an offering to the wait it came from. Where the wait is still
 // there, a predecessor died between offering and ending it: it ends now, instead
 // of being offered once more.
-func (m *Machine) endWaitOf(r Request) {
+func (m *Machine) endWaitOf(r Request) *entry {
 	w := m.waits[r.EndsWait]
-	if r.EndsWait < 0 || w == nil {
-		return
+	// A header may say anything: nobody ends another user's wait.
+	if r.EndsWait < 0 || w == nil || w.owner.name != r.User {
+		return nil
 	}
 	if w.state == waiting {
 		m.endWait(w)
 	}
 	w.blocks = append(w.blocks, r.Offset)
 	m.blocked[r.Offset] = false
+	return w
 }
 
 // Advance moves time on. caughtUp says that every receipt written up to now has

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"time"
 
@@ -135,7 +136,7 @@ func (p *partition) understand(rec *push.Record) Request {
 	m, err := push.ParseRequest(rec, p.Topics.Requests, p.Limits)
 	r := Request{
 		Offset: rec.Offset, User: m.User, Type: m.Type, Expires: m.Expires,
-		Attempt: m.Attempt, Failures: m.Failures, EndsWait: m.EndsWait,
+		Attempt: m.Attempt, Failures: m.Failures, EndsWait: m.EndsWait, Size: sizeOf(rec),
 	}
 	if invalid, ok := errors.AsType[*push.InvalidError](err); ok {
 		r.Invalid = invalid
@@ -146,6 +147,8 @@ func (p *partition) understand(rec *push.Record) Request {
 	r.Home, r.Foreign = p.homeOf(m.User)
 	return r
 }
+
+func sizeOf(rec *push.Record) int32 { return int32(min(rec.Size(), math.MaxInt32)) } //nolint:gosec // bounded
 
 // homeOf returns where a user lives and whether that is elsewhere.
 func (p *partition) homeOf(user string) (home int32, foreign bool) {

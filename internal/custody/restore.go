@@ -80,6 +80,6 @@ func (p *partition) restoreRecord(rec *push.Record) {
 	}
 	home, foreign := p.homeOf(e.User)
 	p.machine.RestoreWait(Restored{
-		At: rec.Offset, User: e.User, Type: e.Type, Wait: e.Wait, Foreign: foreign, Home: home,
+		At: rec.Offset, User: e.User, Type: e.Type, Wait: e.Wait, Foreign: foreign, Home: home, Size: sizeOf(rec),
 	})
 }

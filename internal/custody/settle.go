@@ -66,11 +66,21 @@ func (m *Machine) nobodyHere(e *entry) {
 	case m.expired(e):
 		m.expire(e)
 	case e.wanted:
-		m.offer(e)
+		m.offerInTurn(e)
 	default:
-		recheck := spread(m.policy.Custody.OfflineRecheck, m.policy.Retry.Backoff.Jitter, e.seed())
-		m.wait(e, push.Offline, recheck)
+		// Only what no gateway has listed shows that there is no session: one that
+		// gave it back may have another by now, which has seen it come and go.
+		if !e.listed {
+			m.absent(e.owner, e.typ)
+		}
+		m.wait(e, push.Offline, m.recheckAfter(e))
 	}
+}
+
+// recheckAfter is when a message of an absent user is offered again though nobody
+// has connected.
+func (m *Machine) recheckAfter(e *entry) time.Duration {
+	return spread(m.policy.Custody.OfflineRecheck, m.policy.Retry.Backoff.Jitter, e.seed())
 }
 
 // attemptFailed counts a failed attempt and decides whether there is another.
@@ -82,7 +92,7 @@ func (m *Machine) attemptFailed(e *entry) {
 	case e.failures >= limit:
 		m.die(e, push.Exhausted, fmt.Sprintf("%d of %d attempts failed, the last with %s", e.failures, limit, e.reason))
 	case e.wanted:
-		m.offer(e)
+		m.offerInTurn(e)
 	default:
 		m.wait(e, e.reason, m.policy.Retry.Backoff.wait(e.failures, e.seed()))
 	}
@@ -97,6 +107,7 @@ func (m *Machine) wait(e *entry, reason push.Reason, d time.Duration) {
 	e.reason = reason
 	e.enter(waitPending)
 	e.due = m.now.Add(d).UnixMilli()
+	m.giveToken(e)
 	m.act(e, Action{Kind: MakeWait, Reason: reason, Due: time.UnixMilli(e.due), Attempt: e.attempt, Failures: e.failures})
 }
 
@@ -107,11 +118,12 @@ func (m *Machine) leaveWaiting(e *entry) {
 		m.expire(e)
 		return
 	}
-	m.offer(e)
+	m.offerInTurn(e)
 }
 
 // offer writes the message to the request topic once more.
 func (m *Machine) offer(e *entry) {
+	m.takeToken(e)
 	e.enter(offerPending)
 	m.act(e, Action{Kind: Offer, Attempt: e.attempt + 1, Failures: e.failures})
 }
@@ -136,6 +148,7 @@ func (m *Machine) expire(e *entry) {
 func (m *Machine) die(e *entry, reason push.Reason, text string) {
 	e.reason = reason
 	e.enter(deathPending)
+	m.giveToken(e)
 	m.act(e, Action{Kind: DeadLetter, Reason: reason, Text: text, Attempt: e.attempt, Failures: e.failures})
 }
 
@@ -160,6 +173,7 @@ func (m *Machine) endWait(e *entry) {
 // drop forgets an entry.
 func (m *Machine) drop(e *entry) {
 	e.enter(gone)
+	m.giveToken(e)
 	delete(m.flights, e.origin)
 	delete(m.waits, e.origin)
 	m.unlink(e)
@@ -169,6 +183,9 @@ func (m *Machine) drop(e *entry) {
 func (e *entry) enter(s state) {
 	if e.owner != nil {
 		e.owner.waiting += s.countsAsWaiting() - e.state.countsAsWaiting()
+		if s != waiting {
+			e.setReady(false)
+		}
 	}
 	e.state = s
 }
