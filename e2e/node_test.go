@@ -67,7 +67,7 @@ func (o *output) String() string {
 func run(t *testing.T, name string, env map[string]string, args ...string) *process {
 	t.Helper()
 	p := &process{t: t, name: name, out: &output{}, ended: make(chan struct{})}
-	p.cmd = exec.Command(binary, args...) //nolint:noctx // the program under test; it is ended by hand
+	p.cmd = exec.Command(binary, args...)
 	p.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir()}
 	for k, v := range env {
 		p.cmd.Env = append(p.cmd.Env, k+"="+v)

@@ -120,7 +120,7 @@ func (s *Server) Run(ctx context.Context) error {
 	if err := s.http.Shutdown(last); err != nil {
 		_ = s.http.Close()
 	}
-	<-ended
+	_ = <-ended // http.ErrServerClosed
 	return nil
 }
 

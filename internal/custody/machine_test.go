@@ -24,7 +24,6 @@ type bench struct {
 	now      time.Time
 	receipts int64
 	retry    int64
-	written  []custody.Action
 }
 
 func newBench(t *testing.T, p custody.Policy) *bench {

@@ -123,7 +123,7 @@ type place struct {
 
 // inheritToken gives an offering that was read the token of the wait it came
 // from.
-func (m *Machine) inheritToken(e *entry, from *entry) {
+func (m *Machine) inheritToken(e, from *entry) {
 	left, ok := m.inLog[e.origin]
 	switch {
 	case ok && left.owner == e.owner:
