@@ -120,7 +120,9 @@ func (s *Server) Run(ctx context.Context) error {
 	if err := s.http.Shutdown(last); err != nil {
 		_ = s.http.Close()
 	}
-	_ = <-ended // http.ErrServerClosed
+	if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("admin listener: %w", err)
+	}
 	return nil
 }
 

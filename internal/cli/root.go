@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"strings"
 
@@ -46,23 +47,22 @@ type program struct {
 // command to end in order.
 func Run(ctx context.Context, args []string, streams Streams, version string) int {
 	p := &program{Streams: streams, version: version}
-	root := p.root()
+	root := p.root() //nolint:contextcheck // commands take the context from cobra
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return exitDone
 	}
-	var silent *silentError
+	_, silent := errors.AsType[*silentError](err)
 	switch {
-	case errors.As(err, &silent):
+	case silent:
 		return exitFailed
 	case !p.began:
 		_, _ = fmt.Fprintf(p.Err, "pushgate: %s\nSee: %s --help\n", err, usedCommand(root, args))
 		return exitUsage
 	}
-	var usage *usageError
 	_, _ = fmt.Fprintf(p.Err, "pushgate: %s\n", err)
-	if errors.As(err, &usage) {
+	if _, usage := errors.AsType[*usageError](err); usage {
 		return exitUsage
 	}
 	return exitFailed
@@ -103,7 +103,7 @@ func (p *program) root() *cobra.Command {
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(
 		p.devCommand(), p.serveCommand(), p.sendCommand(), p.listenCommand(),
-		p.deadLetterCommand(), p.topicsCommand(), p.tokenCommand(), p.configCommand(), p.versionCommand(),
+		p.deadLetterCommand(), p.topicsCommand(), p.benchCommand(), p.tokenCommand(), p.configCommand(), p.versionCommand(),
 	)
 	return root
 }
@@ -127,9 +127,7 @@ func (p *program) load(defaults map[string]string, flags map[string]config.Flag)
 		}
 		all[key] = config.Flag{Name: "set", Value: value}
 	}
-	for key, flag := range flags {
-		all[key] = flag
-	}
+	maps.Copy(all, flags)
 	c, origins, err := config.Load(config.Sources{Defaults: defaults, File: p.file, Env: os.Environ(), Flags: all})
 	if err != nil {
 		return c, origins, fmt.Errorf("the configuration is not valid:\n  %s", strings.ReplaceAll(err.Error(), "\n", "\n  "))
@@ -170,5 +168,5 @@ func (p *program) open(ctx context.Context) (*kafka.Cluster, config.Config, erro
 // interactive says whether a stream is a terminal.
 func interactive(stream any) bool {
 	f, ok := stream.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd())) //nolint:gosec // a descriptor
+	return ok && term.IsTerminal(int(f.Fd()))
 }
