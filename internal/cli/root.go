@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
@@ -153,7 +154,8 @@ func (p *program) open(ctx context.Context) (*kafka.Cluster, config.Config, erro
 	if err != nil {
 		return nil, c, err
 	}
-	cluster, err := kafka.Open(kafka.Params{Config: c.Kafka, Logger: zap.NewNop()})
+	const patience = 10 * time.Second
+	cluster, err := kafka.Open(kafka.Params{Config: c.Kafka, Logger: zap.NewNop(), GiveUp: patience})
 	if err != nil {
 		return nil, c, err
 	}

@@ -22,6 +22,9 @@ type Params struct {
 	Config     Config
 	Logger     *zap.Logger
 	Registerer prometheus.Registerer
+	// GiveUp ends the retrying of a request that has failed for so long, for tools
+	// that somebody waits for; 0: never, as a node needs it.
+	GiveUp time.Duration
 }
 
 // Cluster is the way to one Kafka cluster: one set of connections for the whole
@@ -29,6 +32,7 @@ type Params struct {
 type Cluster struct {
 	config    Config
 	log       *zap.Logger
+	giveUp    time.Duration
 	transport *kafkago.Transport
 	client    *kafkago.Client
 	tls       *tls.Config
@@ -66,7 +70,7 @@ func Open(p Params) (*Cluster, error) {
 		Context:     ctx,
 	}
 	c := &Cluster{
-		config: p.Config, log: p.Logger.Named("kafka"), transport: transport,
+		config: p.Config, log: p.Logger.Named("kafka"), giveUp: p.GiveUp, transport: transport,
 		client: &kafkago.Client{Addr: kafkago.TCP(p.Config.Brokers...), Transport: transport},
 		tls:    tlsConfig, sasl: mechanism,
 		metrics: newMetrics(p.Registerer), stop: stop, closing: ctx,
@@ -142,9 +146,9 @@ func (c *Cluster) attemptWithin(ctx context.Context, api string, limit time.Dura
 
 // retry repeats a request until it succeeds, fails for good, or ctx ends.
 func (c *Cluster) retry(ctx context.Context, api string, do func(context.Context) error) error {
-	for wait := newBackoff(); ; {
+	for wait := c.newBackoff(); ; {
 		err := c.attempt(ctx, api, do)
-		if err == nil || ctx.Err() != nil || permanent(err) {
+		if err == nil || ctx.Err() != nil || permanent(err) || wait.exhausted() {
 			return err
 		}
 		if err := wait.next(ctx); err != nil {
@@ -154,7 +158,10 @@ func (c *Cluster) retry(ctx context.Context, api string, do func(context.Context
 }
 
 // backoff is exponential with full jitter.
-type backoff struct{ limit time.Duration }
+type backoff struct {
+	limit time.Duration
+	until time.Time // zero: for ever
+}
 
 const (
 	backoffFirst = 50 * time.Millisecond
@@ -162,6 +169,16 @@ const (
 )
 
 func newBackoff() *backoff { return &backoff{limit: backoffFirst} }
+
+func (c *Cluster) newBackoff() *backoff {
+	b := newBackoff()
+	if c.giveUp > 0 {
+		b.until = time.Now().Add(c.giveUp)
+	}
+	return b
+}
+
+func (b *backoff) exhausted() bool { return !b.until.IsZero() && time.Now().After(b.until) }
 
 // next waits, or returns the context's error.
 func (b *backoff) next(ctx context.Context) error {

@@ -42,10 +42,10 @@ func (r *Reader) Close() {}
 // ctx ends; Read returns its error, or a *push.OffsetLostError when the log does
 // not hold the offset. The batch is valid until the next Read.
 func (r *Reader) Read(ctx context.Context) (push.Batch, error) {
-	for wait := newBackoff(); ; {
+	for wait := r.cluster.newBackoff(); ; {
 		batch, err := r.read(ctx)
 		var lost *push.OffsetLostError
-		if err == nil || errors.As(err, &lost) {
+		if err == nil || errors.As(err, &lost) || wait.exhausted() {
 			return batch, err
 		}
 		if ctx.Err() != nil {
