@@ -27,8 +27,8 @@ func TestAToolGivesUpWhereANodeWouldGoOnTrying(t *testing.T) {
 
 	began := time.Now()
 	_, _, err = c.Bounds(t.Context(), requests, 0)
-	assert.ErrorContains(t, err, "refused")
+	assert.Error(t, err)
 	_, err = c.NewReader(requests, 0, 0).Read(t.Context())
-	assert.ErrorContains(t, err, "refused")
+	assert.Error(t, err)
 	assert.Less(t, time.Since(began), 10*time.Second)
 }
