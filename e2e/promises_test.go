@@ -331,6 +331,21 @@ func TestSIGTERMDrainsInOrderAndExitsZero(t *testing.T) {
 	})
 }
 
+func TestTheOlderOfTwoProcessesWithOneNodeIDLeavesAndNothingIsLost(t *testing.T) {
+	onEachBroker(t, func(t *testing.T, d *deployment) {
+		old, other := d.node("a"), d.node("b")
+		load := startLoad(t, d, 10, old, other)
+		load.during(time.Second, func() {
+			young := d.node("a")
+			assert.Equal(t, 1, old.exit(20*time.Second))
+			assert.Contains(t, old.out.String(), "give each node an id of its own")
+			assert.Zero(t, young.metric("pushgate_dead_lettered_total"))
+			require.True(t, young.isReady())
+		})
+		load.complete(40 * time.Second)
+	})
+}
+
 func TestASecondSignalExitsNow(t *testing.T) {
 	onEachBroker(t, func(t *testing.T, d *deployment) {
 		n := d.node("a", with("PUSHGATE_DRAIN_TIMEOUT", "60s"))

@@ -119,7 +119,8 @@ func (g *Gateway) Run(ctx context.Context) error {
 	group.Go(func() error { return g.watch(groupCtx, group) })
 	err := group.Wait()
 	g.setErr(errors.New("stopped"))
-	g.finish(ctx)
+	_, superseded := errors.AsType[*SupersededError](err)
+	g.finish(ctx, superseded)
 	return unlessEnded(ctx, err)
 }
 
@@ -146,6 +147,11 @@ func (g *Gateway) watch(ctx context.Context, group *errgroup.Group) error {
 		case <-tick.C:
 		}
 		all := time.Since(last) > recommit
+		again, err := g.lookForNamesake(ctx)
+		if err != nil {
+			return err
+		}
+		all = all || again
 		if all {
 			last = time.Now()
 		}
@@ -287,7 +293,7 @@ func (g *Gateway) commit(ctx context.Context, all bool) error {
 
 // finish says the last words. The context that ended must not keep them from
 // being said, but there is a bound.
-func (g *Gateway) finish(ctx context.Context) {
+func (g *Gateway) finish(ctx context.Context, superseded bool) {
 	const patience = 5 * time.Second
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()
@@ -296,6 +302,9 @@ func (g *Gateway) finish(ctx context.Context) {
 		all.Go(func() { w.goodbye(last) })
 	}
 	all.Wait()
+	if superseded {
+		return // the position is another's now
+	}
 	if err := g.commit(last, false); err != nil {
 		g.log.Warn("last position not committed", zap.Error(err))
 	}

@@ -460,6 +460,34 @@ func TestTheLastWordsAreGoodbyeAndThePositionIsCommitted(t *testing.T) {
 	})
 }
 
+func TestTheOlderOfTwoProcessesWithOneNodeIDLeavesAndSaysSo(t *testing.T) {
+	bubble(t, 2, func(t *testing.T, r *rig) {
+		r.start()
+		r.log.add(0, request(at(0, 2, 0), "0"))
+		later := time.Now().Add(time.Second).UnixMilli()
+		r.log.set(func(l *fakeLog) { l.committed[0] = delivery.Position{Offset: 0, Note: fmt.Sprint(later)} })
+		var superseded *delivery.SupersededError
+		require.ErrorAs(t, <-r.ended, &superseded)
+		r.cancel = nil
+		assert.Equal(t, later, superseded.Later)
+		assert.ErrorContains(t, superseded, "give each node an id of its own")
+		assert.Equal(t, int64(0), r.log.position(0), "the position is the later one's")
+		require.Error(t, r.gateway.Ready())
+		assert.InDelta(t, 1, r.counter("pushgate_node_id_conflicts_total"), 0)
+	})
+}
+
+func TestTheLaterOfTwoProcessesWithOneNodeIDStaysAndCommitsAgain(t *testing.T) {
+	bubble(t, 1, func(t *testing.T, r *rig) {
+		r.start()
+		r.log.set(func(l *fakeLog) { l.committed[0] = delivery.Position{Offset: 0, Note: "1"} })
+		pass(2 * time.Second)
+		require.NoError(t, r.gateway.Ready())
+		r.log.set(func(l *fakeLog) { assert.NotEqual(t, "1", l.committed[0].Note) })
+		assert.InDelta(t, 1, r.counter("pushgate_node_id_conflicts_total"), 0)
+	})
+}
+
 func TestAReceiptThatIsUnderWayAtTheEndIsSaidWithTheGoodbye(t *testing.T) {
 	bubble(t, 1, func(t *testing.T, r *rig) {
 		r.start()

@@ -15,6 +15,7 @@ type Metrics struct {
 	delivered, held        prometheus.Counter
 	failed                 *prometheus.CounterVec
 	receipts, offsetsLost  prometheus.Counter
+	namesakes              prometheus.Counter
 	latency                prometheus.Histogram
 	lagGauge, unsettledVec *prometheus.GaugeVec
 }
@@ -33,6 +34,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		held:        counter("pushgate_held_total", "Messages written that await an acknowledgement."),
 		receipts:    counter("pushgate_receipts_total", "Receipts written."),
 		offsetsLost: counter("pushgate_delivery_offsets_lost_total", "Times the offset to read was not in the log any more."),
+		namesakes:   counter("pushgate_node_id_conflicts_total", "Times another process was found to have this node's id."),
 		failed: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "pushgate_failed_total", Help: "Messages this gateway could not deliver and handed back, by reason.",
 		}, []string{"reason"}),
