@@ -22,10 +22,12 @@ const (
 	DeadLetter
 	// MoveHome writes it to the request partition its user lives in.
 	MoveHome
+	// WriteOutcome writes what became of it to the outcome topic.
+	WriteOutcome
 )
 
 func (k ActionKind) String() string {
-	names := [...]string{"", "make wait", "offer", "end wait", "dead-letter", "move home"}
+	names := [...]string{"", "make wait", "offer", "end wait", "dead-letter", "move home", "write outcome"}
 	if int(k) < len(names) {
 		return names[k]
 	}
@@ -46,15 +48,20 @@ type Action struct {
 	User      string
 
 	Attempt, Failures int
+	MayRepeat         bool
 	Reason            push.Reason
 	Text              string
 	Due               time.Time
 	Home              int32
+	// Report is what WriteOutcome writes. Its ID is empty where it has to be taken
+	// from the message.
+	Report push.OutcomeReport
 }
 
 type pendingAction struct {
-	kind  ActionKind
-	entry *entry
+	kind   ActionKind
+	entry  *entry
+	report push.OutcomeReport
 }
 
 // act asks for a write on behalf of an entry.
@@ -62,10 +69,11 @@ func (m *Machine) act(e *entry, a Action) {
 	m.nextID++
 	a.ID, a.Origin, a.RetryAt = m.nextID, e.origin, e.retryAt
 	a.FromRetry = e.retryAt != notInRetry
+	a.MayRepeat = e.repeat
 	if e.owner != nil {
 		a.User = e.owner.name
 	}
-	m.pending[a.ID] = pendingAction{kind: a.Kind, entry: e}
+	m.pending[a.ID] = pendingAction{kind: a.Kind, entry: e, report: a.Report}
 	m.actions = append(m.actions, a)
 }
 
@@ -105,9 +113,9 @@ func (m *Machine) Done(id uint64, at int64) {
 		if e.reason == push.TimeToLive {
 			outcome = push.Expired
 		}
-		m.report(e, outcome, e.reason, "")
-		m.release(e)
-		m.leave(e)
+		m.conclude(e, outcome, e.reason, "")
+	case WriteOutcome:
+		m.concluded(e, p.report.Outcome, p.report.Reason, p.report.Node)
 	case EndWait:
 		m.retry.Advance(at + 1)
 		m.waitEnded(e)
@@ -126,8 +134,7 @@ func (m *Machine) waitWritten(e *entry, at int64) {
 	e.claims = nil
 	switch {
 	case e.over:
-		m.report(e, push.Delivered, push.ReasonNone, "")
-		m.endWait(e)
+		m.conclude(e, push.Delivered, push.ReasonNone, "")
 	case e.wanted && m.restored:
 		m.offerInTurn(e)
 	default:
@@ -170,7 +177,7 @@ func (m *Machine) Lost(id uint64) {
 // is dead-lettered instead, with the broker's words.
 func (m *Machine) Refused(id uint64, text string) {
 	p, ok := m.pending[id]
-	if !ok || p.kind == EndWait || p.kind == DeadLetter {
+	if !ok || p.kind == EndWait || p.kind == DeadLetter || p.kind == WriteOutcome {
 		return // no other place is left: the caller keeps trying
 	}
 	delete(m.pending, id)
@@ -204,7 +211,7 @@ func (m *Machine) RestoreWait(r Restored) {
 		origin: r.Origin, retryAt: r.At, typ: m.intern(r.Type), timer: -1,
 		expires: r.Expires.UnixMilli(), due: r.Due.UnixMilli(),
 		attempt: r.Attempt, failures: r.Failures, reason: r.Reason,
-		foreign: r.Foreign, home: r.Home, size: r.Size,
+		foreign: r.Foreign, home: r.Home, size: r.Size, restored: true, repeat: r.MayRepeat,
 	}
 	m.waits[r.Origin] = e
 	m.link(e, r.User)

@@ -54,7 +54,7 @@ type Assignment interface {
 }
 
 // Topics names the topics a custodian reads and writes.
-type Topics struct{ Requests, Receipts, Retry, DeadLetter string }
+type Topics struct{ Requests, Receipts, Retry, DeadLetter, Outcomes string }
 
 // Params of a Custodian.
 type Params struct {

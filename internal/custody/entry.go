@@ -24,6 +24,7 @@ const (
 	deathPending
 	movePending
 	endPending
+	outcomePending
 	gone
 )
 
@@ -51,8 +52,6 @@ type entry struct {
 	reason            push.Reason
 	state             state
 
-	// listed: a gateway had it at some time.
-	listed bool
 	// failed: an attempt of this offering failed, for reason.
 	failed bool
 	// wanted: a session for it was opened that has not seen it.
@@ -62,6 +61,13 @@ type entry struct {
 	// token: it has a place in its user's window.
 	token bool
 	size  int32
+	// restored: it is a wait of a predecessor's, who may have concluded it.
+	restored bool
+	// repeat: the message may go on as another offering, too.
+	repeat bool
+	// detail is what an outcome says beyond this; nil where outcomes are not
+	// written, and once the message waits: then its record has it.
+	detail *detail
 	// over: it was delivered while its wait was being written.
 	over bool
 	// late: it failed at a gateway while its wait was being written.
@@ -74,6 +80,13 @@ type entry struct {
 	blocks []int64 // offerings that settle when this wait has ended
 	mark   *receiptMark
 	timer  int // index in the timers heap, -1 when not in it
+}
+
+// detail of an offering in flight.
+type detail struct {
+	id, user string
+	accepted time.Time
+	written  time.Time // when a gateway's word of it was first heard
 }
 
 // userEntries are the entries of one user.

@@ -154,7 +154,9 @@ func (m *Machine) word(mark *receiptMark, origin int64, w earlyWord) {
 
 // apply applies a gateway's word to an offering in flight.
 func (m *Machine) apply(e *entry, w earlyWord) {
-	e.listed = true
+	if e.detail != nil && e.detail.written.IsZero() && w.status != wordFailed {
+		e.detail.written = m.now
+	}
 	switch w.status {
 	case wordDelivered:
 		m.delivered(e, w.from)

@@ -31,6 +31,7 @@ type history struct {
 
 	gateways []*simGateway
 	seen     map[int]int // deliveries by message
+	outcomes map[int][]push.OutcomeReport
 
 	machine          *custody.Machine
 	nextReq, nextRec int64
@@ -46,6 +47,7 @@ type offering struct {
 	failures int
 	endsWait int64
 	expires  time.Time
+	repeat   bool
 }
 
 type retryRecord struct {
@@ -74,7 +76,7 @@ func (h *history) tell(format string, args ...any) {
 func newHistory(t *testing.T, seed uint64) *history {
 	h := &history{
 		t: t, seed: seed, now: noon, rng: rand.New(rand.NewPCG(seed, 1)),
-		dead: map[int]int{}, seen: map[int]int{},
+		dead: map[int]int{}, seen: map[int]int{}, outcomes: map[int][]push.OutcomeReport{},
 	}
 	for _, node := range []string{"A", "B"} {
 		g := &simGateway{node: node}
@@ -109,6 +111,7 @@ func (h *history) flush(g *simGateway) {
 // takeOver makes a new custodian out of what is committed and in the logs.
 func (h *history) takeOver() {
 	p := policy()
+	p.Outcomes = h.seed%2 == 1
 	p.Retry.MaxAttempts, p.Waiting.MaxPerUser, p.Waiting.OfferMessages = 4, 50, 2
 	h.todo = nil
 	h.nextReq, h.nextRec = h.committed.Requests, max(min(h.committed.Receipts, int64(len(h.receipts))-30), 0)
@@ -127,6 +130,7 @@ func (h *history) takeOver() {
 func (h *history) restored(p custody.Policy) *custody.Machine {
 	m := custody.NewMachine(custody.Start{
 		Policy: p, Now: h.now, Requests: h.nextReq, Receipts: h.nextRec, Retry: h.committed.Retry,
+		RequestsEnd: int64(len(h.requests)),
 	})
 	for at := h.committed.Retry; at < int64(len(h.retry)); at++ {
 		r := h.retry[at]
@@ -135,7 +139,7 @@ func (h *history) restored(p custody.Policy) *custody.Machine {
 			continue
 		}
 		m.RestoreWait(custody.Restored{At: at, User: r.user, Type: "order", Wait: push.Wait{
-			Lineage: push.Lineage{Attempt: r.attempt, Failures: r.failures, Expires: r.expires},
+			Lineage: push.Lineage{Attempt: r.attempt, Failures: r.failures, Expires: r.expires, MayRepeat: r.repeat},
 			Origin:  r.origin, Reason: r.reason, Due: r.due,
 		}})
 	}
@@ -149,8 +153,8 @@ func (h *history) readRequest() {
 	}
 	o := h.requests[h.nextReq]
 	h.machine.Request(custody.Request{
-		Offset: h.nextReq, User: o.user, Type: "order", Expires: o.expires,
-		Attempt: o.attempt, Failures: o.failures, EndsWait: o.endsWait,
+		Offset: h.nextReq, ID: fmt.Sprint(o.message), User: o.user, Type: "order", Expires: o.expires,
+		Attempt: o.attempt, Failures: o.failures, EndsWait: o.endsWait, MayRepeat: o.repeat,
 	})
 	h.nextReq++
 	h.machine.RequestsRead(h.nextReq)
@@ -189,7 +193,7 @@ func (h *history) carryOut(forget bool) {
 	} else {
 		src = h.requests[a.Origin]
 	}
-	src.attempt, src.failures = a.Attempt, a.Failures
+	src.attempt, src.failures, src.repeat = a.Attempt, a.Failures, a.MayRepeat
 	at := int64(0)
 	switch a.Kind {
 	case custody.MakeWait:
@@ -199,6 +203,7 @@ func (h *history) carryOut(forget bool) {
 		at = int64(len(h.retry))
 		h.retry = append(h.retry, retryRecord{ends: true, origin: a.Origin})
 	case custody.Offer:
+		at = int64(len(h.requests))
 		src.endsWait = push.NoWait
 		if a.FromRetry {
 			src.endsWait = a.Origin
@@ -206,6 +211,11 @@ func (h *history) carryOut(forget bool) {
 		h.requests = append(h.requests, src)
 	case custody.DeadLetter:
 		h.dead[src.message]++
+	case custody.WriteOutcome:
+		if a.Report.ID != "" {
+			require.Equal(h.t, fmt.Sprint(src.message), a.Report.ID)
+		}
+		h.outcomes[src.message] = append(h.outcomes[src.message], a.Report)
 	case custody.MoveHome:
 		h.t.Fatal("nobody moved")
 	}
@@ -383,11 +393,33 @@ func (h *history) check() {
 			require.Failf(h.t, "a message was lost", "seed %d: message %d was neither delivered nor dead-lettered; machine: %+v", h.seed, m, s)
 		}
 	}
+	h.checkOutcomes()
 	require.Zero(h.t, s.Waiting, "seed %d: still waiting: %+v", h.seed, s)
 	require.Zero(h.t, s.InFlight, "seed %d: still in flight: %+v", h.seed, s)
 	require.Equal(h.t, int64(len(h.requests)), h.committed.Requests, "seed %d: everything settled is committed", h.seed)
 	require.Equal(h.t, int64(len(h.retry)), h.committed.Retry, "seed %d", h.seed)
 	require.Equal(h.t, int64(len(h.receipts)), h.committed.Receipts, "seed %d", h.seed)
+}
+
+// checkOutcomes: each message has one, and a repeat is marked.
+func (h *history) checkOutcomes() {
+	if h.seed%2 == 0 {
+		return
+	}
+	for m := range h.messages {
+		unmarked := 0
+		for _, o := range h.outcomes[m] {
+			if !o.MayRepeat {
+				unmarked++
+			}
+		}
+		if len(h.outcomes[m]) == 0 || unmarked > 1 {
+			for _, line := range h.story {
+				h.t.Log(line)
+			}
+			require.Failf(h.t, "not one outcome", "seed %d: message %d has %+v", h.seed, m, h.outcomes[m])
+		}
+	}
 }
 
 func TestNoHistoryLosesAMessage(t *testing.T) {

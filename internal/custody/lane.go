@@ -20,6 +20,7 @@ var laneKinds = [...][]ActionKind{ //nolint:gochecknoglobals // a constant table
 	{Offer},
 	{DeadLetter},
 	{MoveHome},
+	{WriteOutcome},
 }
 
 // maxLaneBatch bounds what one write takes together.
@@ -70,6 +71,8 @@ func (l *lane) topic() string {
 		return l.Topics.DeadLetter
 	case Offer, MoveHome:
 		return l.Topics.Requests
+	case WriteOutcome:
+		return l.Topics.Outcomes
 	}
 	return ""
 }
@@ -163,7 +166,7 @@ func (l *lane) write(ctx context.Context, to int32, indices []int, records []pus
 		return nil
 	}
 	i := indices[0]
-	if k := result[i].action.Kind; k != DeadLetter && k != EndWait {
+	if k := result[i].action.Kind; k != DeadLetter && k != EndWait && k != WriteOutcome {
 		result[i].refused = refused.Error()
 		return nil
 	}
@@ -182,7 +185,10 @@ func (l *lane) write(ctx context.Context, to int32, indices []int, records []pus
 
 // record makes what an action writes; false when its message is gone.
 func (l *lane) record(a Action, sources map[source]push.Record) (push.Record, bool) {
-	if a.Kind == EndWait {
+	if !a.needsSource() {
+		if a.Kind == WriteOutcome {
+			return l.outcome(a.Report), true
+		}
 		return push.EndRecord(a.User, a.Origin), true
 	}
 	src, ok := sources[sourceOf(a)]
@@ -191,7 +197,7 @@ func (l *lane) record(a Action, sources map[source]push.Record) (push.Record, bo
 	}
 	m, _ := push.ParseRequest(&src, l.Topics.Requests, push.Limits{DefaultTTL: l.Limits.DefaultTTL}) // judged before
 	lineage := m.Lineage()
-	lineage.Attempt, lineage.Failures = a.Attempt, a.Failures
+	lineage.Attempt, lineage.Failures, lineage.MayRepeat = a.Attempt, a.Failures, a.MayRepeat
 	endsWait := push.NoWait
 	if a.FromRetry {
 		endsWait = a.Origin
@@ -210,9 +216,30 @@ func (l *lane) record(a Action, sources map[source]push.Record) (push.Record, bo
 			OriginTopic: l.Topics.Requests, OriginPartition: l.number, OriginOffset: a.Origin,
 			At: time.Now(), Node: l.Node,
 		}), true
+	case WriteOutcome:
+		a.Report.ID, a.Report.Accepted, a.Report.User = lineage.ID, lineage.FirstSeen, string(src.Key)
+		return l.outcome(a.Report), true
 	case EndWait:
 	}
 	return push.Record{}, false
+}
+
+// needsSource says whether the message is copied, or looked into, for the write.
+func (a Action) needsSource() bool {
+	return a.Kind != EndWait && (a.Kind != WriteOutcome || a.Report.ID == "")
+}
+
+func (l *lane) outcome(r push.OutcomeReport) push.Record {
+	r.Partition = l.number
+	if r.Node == "" {
+		r.Node = l.Node
+	}
+	rec, err := push.OutcomeRecord(r)
+	if err != nil {
+		// Nothing in a report can fail to be encoded.
+		l.log.Error("outcome not encoded", zap.String("id", r.ID), zap.Error(err))
+	}
+	return rec
 }
 
 // source names a record that an action copies.
@@ -234,7 +261,7 @@ func (l *lane) sources(ctx context.Context, actions []Action) (map[source]push.R
 	found := make(map[source]push.Record, len(actions))
 	missing := map[bool][]int64{}
 	for _, a := range actions {
-		if a.Kind == EndWait {
+		if !a.needsSource() {
 			continue
 		}
 		s := sourceOf(a)

@@ -17,6 +17,8 @@ type Policy struct {
 	// DropExpired: messages whose time to live ran out are only counted, not
 	// dead-lettered.
 	DropExpired bool
+	// Outcomes: what became of each message is written to the outcome topic.
+	Outcomes bool
 }
 
 // Start says where a Machine takes over its partition.
@@ -26,18 +28,23 @@ type Start struct {
 	Now time.Time
 	// Requests, Receipts and Retry are the offsets reading starts at.
 	Requests, Receipts, Retry int64
+	// RequestsEnd is where the requests ended then. What is below may have been
+	// concluded by a predecessor already.
+	RequestsEnd int64
 }
 
 // Request is a record of the request topic as the machine needs to know it.
 type Request struct {
 	Offset            int64
-	User, Type        string
-	Expires           time.Time
+	ID, User, Type    string
+	Accepted, Expires time.Time
 	Attempt, Failures int
 	// EndsWait is the origin of the wait this offering ends, push.NoWait if none.
 	EndsWait int64
 	// Size of the record in bytes.
 	Size int32
+	// MayRepeat: see push.HeaderMayRepeat.
+	MayRepeat bool
 	// Foreign: the user's home is the partition Home, not this one.
 	Foreign bool
 	Home    int32
@@ -66,6 +73,7 @@ type Machine struct {
 	retry    *offsets.Tracker
 	receipts receiptMarks
 	next     int64 // of requests: everything below was read
+	replayed int64 // of requests: below, a predecessor may have concluded
 
 	flights  map[int64]*entry
 	waits    map[int64]*entry
@@ -105,6 +113,7 @@ func NewMachine(s Start) *Machine {
 		retry:      offsets.New(s.Retry),
 		receipts:   receiptMarks{next: s.Receipts},
 		next:       s.Requests,
+		replayed:   s.RequestsEnd,
 		flights:    make(map[int64]*entry),
 		waits:      make(map[int64]*entry),
 		users:      make(map[string]*userEntries),
@@ -136,7 +145,10 @@ func (m *Machine) Request(r Request) {
 	e := &entry{
 		origin: r.Offset, retryAt: notInRetry, typ: m.intern(r.Type), timer: -1,
 		expires: r.Expires.UnixMilli(), readAt: m.observed, attempt: r.Attempt, failures: r.Failures,
-		size: r.Size,
+		size: r.Size, repeat: r.MayRepeat || r.Offset < m.replayed,
+	}
+	if m.policy.Outcomes {
+		e.detail = &detail{id: r.ID, user: r.User, accepted: r.Accepted}
 	}
 	m.flights[r.Offset] = e
 	if r.Invalid != nil || r.Foreign || m.expired(e) {

@@ -79,7 +79,7 @@ func (m *Metrics) wrote(a Action) {
 		m.deadLettered.WithLabelValues(a.Reason.String()).Inc()
 	case MoveHome:
 		m.moved.Inc()
-	case EndWait:
+	case EndWait, WriteOutcome:
 	}
 }
 

@@ -135,7 +135,7 @@ func (p *partition) takeRequests(b push.Batch) {
 func (p *partition) understand(rec *push.Record) Request {
 	m, err := push.ParseRequest(rec, p.Topics.Requests, p.Limits)
 	r := Request{
-		Offset: rec.Offset, User: m.User, Type: m.Type, Expires: m.Expires,
+		Offset: rec.Offset, ID: m.ID, User: m.User, Type: m.Type, Accepted: m.FirstSeen, Expires: m.Expires, MayRepeat: m.MayRepeat,
 		Attempt: m.Attempt, Failures: m.Failures, EndsWait: m.EndsWait, Size: sizeOf(rec),
 	}
 	if invalid, ok := errors.AsType[*push.InvalidError](err); ok {

@@ -41,6 +41,7 @@ func (p *partition) begin(ctx context.Context) (Positions, error) {
 	p.machine = NewMachine(Start{
 		Policy: p.Policy, Now: time.Now(),
 		Requests: start.Requests, Receipts: start.Receipts, Retry: start.Retry,
+		RequestsEnd: ends.Requests,
 	})
 	return start, nil
 }

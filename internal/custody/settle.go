@@ -23,9 +23,7 @@ func (m *Machine) expired(e *entry) bool { return e.expires <= m.now.UnixMilli()
 func (m *Machine) delivered(e *entry, g *gateway) {
 	switch e.state {
 	case inFlight:
-		m.report(e, push.Delivered, push.ReasonNone, g.node)
-		m.drop(e)
-		m.settle(e.origin)
+		m.conclude(e, push.Delivered, push.ReasonNone, g.node)
 	case waitPending:
 		// Its wait is being written; it ends as soon as it is there.
 		e.over = true
@@ -39,10 +37,9 @@ func (m *Machine) deliveredLate(mark *receiptMark, e *entry, g *gateway) {
 	if e.state != waiting {
 		return
 	}
-	m.report(e, push.Delivered, push.ReasonNone, g.node)
 	m.timers.remove(e)
 	m.hold(e, mark)
-	m.endWait(e)
+	m.conclude(e, push.Delivered, push.ReasonNone, g.node)
 }
 
 // failedLate takes in that a gateway which had been taken for dead did try: the
@@ -68,19 +65,9 @@ func (m *Machine) nobodyHere(e *entry) {
 	case e.wanted:
 		m.offerInTurn(e)
 	default:
-		// Only what no gateway has listed shows that there is no session: one that
-		// gave it back may have another by now, which has seen it come and go.
-		if !e.listed {
-			m.absent(e.owner, e.typ)
-		}
-		m.wait(e, push.Offline, m.recheckAfter(e))
+		recheck := spread(m.policy.Custody.OfflineRecheck, m.policy.Retry.Backoff.Jitter, e.seed())
+		m.wait(e, push.Offline, recheck)
 	}
-}
-
-// recheckAfter is when a message of an absent user is offered again though nobody
-// has connected.
-func (m *Machine) recheckAfter(e *entry) time.Duration {
-	return spread(m.policy.Custody.OfflineRecheck, m.policy.Retry.Backoff.Jitter, e.seed())
 }
 
 // attemptFailed counts a failed attempt and decides whether there is another.
@@ -105,6 +92,7 @@ func (m *Machine) wait(e *entry, reason push.Reason, d time.Duration) {
 		return
 	}
 	e.reason = reason
+	e.detail = nil
 	e.enter(waitPending)
 	e.due = m.now.Add(d).UnixMilli()
 	m.giveToken(e)
@@ -140,8 +128,7 @@ func (m *Machine) expire(e *entry) {
 		m.die(e, push.TimeToLive, "its time to live ran out")
 		return
 	}
-	m.report(e, push.Expired, push.TimeToLive, "")
-	m.leave(e)
+	m.conclude(e, push.Expired, push.TimeToLive, "")
 }
 
 // die dead-letters a message.
@@ -152,6 +139,34 @@ func (m *Machine) die(e *entry, reason push.Reason, text string) {
 	m.act(e, Action{Kind: DeadLetter, Reason: reason, Text: text, Attempt: e.attempt, Failures: e.failures})
 }
 
+// conclude ends an entry whose message has its outcome: once that is written,
+// where outcomes are.
+func (m *Machine) conclude(e *entry, o push.Outcome, r push.Reason, node string) {
+	if !m.policy.Outcomes {
+		m.concluded(e, o, r, node)
+		return
+	}
+	m.timers.remove(e)
+	e.enter(outcomePending)
+	report := push.OutcomeReport{
+		Type: e.typ, Outcome: o, Reason: r, Node: node, Attempts: e.attempt, Failures: e.failures,
+		Settled: m.now, Offset: e.origin, MayRepeat: e.restored || e.repeat,
+	}
+	if e.owner != nil {
+		report.User = e.owner.name
+	}
+	if d := e.detail; d != nil {
+		report.ID, report.User, report.Accepted, report.FirstWritten = d.id, d.user, d.accepted, d.written
+	}
+	m.act(e, Action{Kind: WriteOutcome, Report: report})
+}
+
+// concluded: nothing is left to be written but the end of a wait.
+func (m *Machine) concluded(e *entry, o push.Outcome, r push.Reason, node string) {
+	m.report(e, o, r, node)
+	m.leave(e)
+}
+
 // leave ends an entry whose message is safe elsewhere, or needs no place any
 // more: a wait gets its end record, an offering in flight settles.
 func (m *Machine) leave(e *entry) {
@@ -159,6 +174,7 @@ func (m *Machine) leave(e *entry) {
 		m.endWait(e)
 		return
 	}
+	m.release(e)
 	m.drop(e)
 	m.settle(e.origin)
 }

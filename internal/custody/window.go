@@ -147,19 +147,3 @@ func (m *Machine) forfeit(at int64) {
 	left.owner.window.giveBack(left.size)
 	m.turn(left.owner)
 }
-
-// absent takes back the turns of a user's messages of the type nobody takes: they
-// wait for a session to be opened, like any other.
-func (m *Machine) absent(u *userEntries, typ string) {
-	for e := u.first; e != nil && u.window.ready > 0; e = e.next {
-		if !e.ready || e.typ != typ {
-			continue
-		}
-		m.timers.remove(e)
-		e.setReady(false)
-		e.wanted = false
-		m.release(e)
-		e.due = m.now.Add(m.recheckAfter(e)).UnixMilli()
-		m.timers.add(e)
-	}
-}

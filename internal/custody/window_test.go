@@ -107,16 +107,16 @@ func TestAFailedOfferingMakesRoomForTheNext(t *testing.T) {
 	q := manyOffline(t, 6)
 	require.Equal(t, 3, q.carry())
 	at := q.read()
-	q.say(push.Receipt{ReadThrough: q.next, Failed: []push.Failure{{Offset: at[0], Reason: push.AckTimeout}}})
+	q.say(push.Receipt{ReadThrough: q.next, Held: at[1:], Failed: []push.Failure{{Offset: at[0], Reason: push.AckTimeout}}})
 	assert.Equal(t, 1, q.carry())
 }
 
-func TestWhoLeavesWhileMessagesAreOfferedKeepsTheRestWaiting(t *testing.T) {
+func TestWhoLeavesWhileMessagesAreOfferedKeepsThemAllWaiting(t *testing.T) {
 	q := manyOffline(t, 20)
-	require.Equal(t, 3, q.carry())
-	q.read()
-	q.say(push.Receipt{ReadThrough: q.next}) // nobody lists them
-	assert.Zero(t, q.carry(), "nothing is offered to nobody")
+	for q.carry() > 0 {
+		q.read()
+		q.say(push.Receipt{ReadThrough: q.next}) // nobody lists them
+	}
 	assert.Equal(t, 20, q.Stats().Waiting)
 	q.connect()
 	assert.Equal(t, 3, q.carry(), "the window is whole again")

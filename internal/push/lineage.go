@@ -13,6 +13,9 @@ const (
 	HeaderFailures  = "pushgate-failures"
 	HeaderFirstSeen = "pushgate-first-seen"
 	HeaderExpires   = "pushgate-expires"
+	// HeaderMayRepeat: the message may be in the log a second time, because a
+	// custodian died between writing it and the record of that.
+	HeaderMayRepeat = "pushgate-may-repeat"
 	// HeaderWait on a request: the wait (by its origin) this offering ends. On a
 	// retry record: which wait it is or ends.
 	HeaderWait   = "pushgate-wait"
@@ -41,11 +44,13 @@ type Lineage struct {
 	Failures  int
 	FirstSeen time.Time
 	Expires   time.Time
+	// MayRepeat: see HeaderMayRepeat.
+	MayRepeat bool
 }
 
 // Lineage of the offering m.
 func (m *Message) Lineage() Lineage {
-	return Lineage{ID: m.ID, Attempt: m.Attempt, Failures: m.Failures, FirstSeen: m.FirstSeen, Expires: m.Expires}
+	return Lineage{ID: m.ID, Attempt: m.Attempt, Failures: m.Failures, FirstSeen: m.FirstSeen, Expires: m.Expires, MayRepeat: m.MayRepeat}
 }
 
 // OfferRecord makes the request that offers a message again, or that moves it to
@@ -66,6 +71,9 @@ func (l Lineage) addTo(h *Headers) {
 	h.AddText(HeaderAttempt, strconv.Itoa(l.Attempt))
 	if l.Failures > 0 {
 		h.AddText(HeaderFailures, strconv.Itoa(l.Failures))
+	}
+	if l.MayRepeat {
+		h.AddText(HeaderMayRepeat, "true")
 	}
 	h.addTime(HeaderFirstSeen, l.FirstSeen)
 	h.addTime(HeaderExpires, l.Expires)

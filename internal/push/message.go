@@ -45,6 +45,8 @@ type Message struct {
 	// Failures counts the attempts that failed before this offering. Only these
 	// exhaust a message; an offering for a user who was away is not a failure.
 	Failures int
+	// MayRepeat: see HeaderMayRepeat.
+	MayRepeat bool
 	// EndsWait is the origin of the wait this offering came from, NoWait if none.
 	EndsWait int64
 

@@ -143,6 +143,8 @@ func (m *Message) applyPlatformHeader(key, value []byte) string {
 		return parseCount(HeaderAttempt, value, &m.Attempt)
 	case HeaderFailures:
 		return parseCount(HeaderFailures, value, &m.Failures)
+	case HeaderMayRepeat:
+		m.MayRepeat = string(value) == "true"
 	case HeaderWait:
 		n, err := strconv.ParseInt(string(value), 10, 64)
 		if err != nil || n < 0 {
