@@ -346,6 +346,32 @@ func TestTheOlderOfTwoProcessesWithOneNodeIDLeavesAndNothingIsLost(t *testing.T)
 	})
 }
 
+func TestAProducerCanAwaitWhatBecameOfItsMessages(t *testing.T) {
+	onEachBroker(t, func(t *testing.T, d *deployment) {
+		n := d.node("a", with("PUSHGATE_OUTCOMES_ENABLED", "true"))
+		c := connect(t, n, "42")
+		said := finished(t, 0, d.env(), "send", "--user", "42", "--count", "5", "--wait")
+		assert.Equal(t, 5, strings.Count(said, " delivered after "), said)
+		assert.Len(t, c.ids(), 5)
+		said = finished(t, 1, d.env(), "send", "--user", "43", "--ttl", "300ms", "--wait")
+		assert.Contains(t, said, " expired expired after ")
+
+		d.send(message{id: "m", user: "44"})
+		require.True(t, poll(10*time.Second, func() bool { return n.metric("pushgate_waiting") == 1 }))
+		connect(t, n, "44").waitFor(10*time.Second, "m")
+		outcomes := d.read("outcomes", 10*time.Second, func(all []*kgo.Record) bool { return len(all) >= 7 })
+		require.Len(t, outcomes, 7, "one a message")
+		for _, r := range outcomes {
+			if header(r, "pushgate-id") == "m" {
+				assert.Equal(t, "44", string(r.Key))
+				assert.Contains(t, string(r.Value), `"outcome":"delivered"`)
+				assert.Contains(t, string(r.Value), `"attempts":2`)
+				assert.NotContains(t, string(r.Value), "may_repeat")
+			}
+		}
+	})
+}
+
 func TestASecondSignalExitsNow(t *testing.T) {
 	onEachBroker(t, func(t *testing.T, d *deployment) {
 		n := d.node("a", with("PUSHGATE_DRAIN_TIMEOUT", "60s"))

@@ -107,12 +107,13 @@ func (n *Node) newCustodian(registry prometheus.Registerer) *custody.Custodian {
 	return custody.New(custody.Params{
 		Policy: custody.Policy{
 			Custody: n.config.Custody, Retry: n.config.Retry, Waiting: n.config.Waiting,
-			DropExpired: n.config.Message.Expired == config.ExpiredDrop,
+			DropExpired: n.config.Message.Expired == config.ExpiredDrop, Outcomes: n.config.Outcomes.Enabled,
 		},
 		Limits:     n.config.Limits(),
 		Partitions: n.partitions.get,
 		Topics: custody.Topics{
 			Requests: topics.Requests, Receipts: topics.Receipts, Retry: topics.Retry, DeadLetter: topics.DeadLetter,
+			Outcomes: topics.Outcomes,
 		},
 		Node: n.config.Node.ID, Log: custodyLog{n.cluster}, Positioner: n.cluster,
 		Logger: n.log.Named("custody"), Metrics: custody.NewMetrics(registry),

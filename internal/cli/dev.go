@@ -23,6 +23,7 @@ func devDefaults(demo bool) map[string]string {
 		// Nobody else takes partitions over, so a killed process is missed for as
 		// short as the broker allows.
 		"kafka.session_timeout": "1s",
+		"outcomes.enabled":      "true",
 		"drain.timeout":         "1s",
 	}
 	if demo {

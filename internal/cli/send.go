@@ -18,6 +18,8 @@ type sendFlags struct {
 	user, kind, id, source, data string
 	ttl                          time.Duration
 	count                        int
+	wait                         bool
+	waitAtMost                   time.Duration
 }
 
 func (p *program) sendCommand() *cobra.Command {
@@ -38,6 +40,8 @@ func (p *program) sendCommand() *cobra.Command {
 	flags.StringVar(&f.data, "data", "{}", "payload, JSON or text; - reads standard input, a message a line")
 	flags.DurationVar(&f.ttl, "ttl", 0, "time to live (default: message.default_ttl)")
 	flags.IntVar(&f.count, "count", 1, "how many messages")
+	flags.BoolVar(&f.wait, "wait", false, "wait for what becomes of each message and print it (outcomes.enabled must be true on the nodes); exit 1 unless all are delivered")
+	flags.DurationVar(&f.waitAtMost, "wait-timeout", time.Minute, "how long to wait after the last message")
 	_ = cmd.MarkFlagRequired("user")
 	cmd.RunE = p.run(func(cmd *cobra.Command, _ []string) error {
 		if err := f.check(); err != nil {
@@ -57,7 +61,17 @@ func (p *program) sendCommand() *cobra.Command {
 		if present == 0 {
 			return fmt.Errorf("there is no topic %s: create the topics with pushgate topics apply", cluster.Topics().Requests)
 		}
-		return p.send(cmd, f, publisher, c.Limits())
+		if !f.wait {
+			return p.send(cmd, f, publisher, c.Limits(), p.printID)
+		}
+		awaited, err := p.awaitOutcomes(cmd.Context(), cluster, f.user)
+		if err != nil {
+			return err
+		}
+		if err := p.send(cmd, f, publisher, c.Limits(), awaited.add); err != nil {
+			return err
+		}
+		return awaited.print(cmd.Context(), f.waitAtMost)
 	})
 	return cmd
 }
@@ -78,8 +92,13 @@ func (f sendFlags) check() error {
 	return nil
 }
 
-// send produces each message and prints its id; what was printed is in Kafka.
-func (p *program) send(cmd *cobra.Command, f sendFlags, publisher *kafka.Publisher, limits push.Limits) error {
+func (p *program) printID(id string) error {
+	_, err := fmt.Fprintln(p.Out, id)
+	return wrapWrite(err)
+}
+
+// send produces each message and tells its id once it is in Kafka.
+func (p *program) send(cmd *cobra.Command, f sendFlags, publisher *kafka.Publisher, limits push.Limits, tell func(id string) error) error {
 	one := func(data string) error {
 		rec, id := f.record(data)
 		// What would only be dead-lettered is better refused here.
@@ -89,8 +108,7 @@ func (p *program) send(cmd *cobra.Command, f sendFlags, publisher *kafka.Publish
 		if _, _, err := publisher.Publish(cmd.Context(), rec); err != nil {
 			return fmt.Errorf("message %s is not known to be in Kafka (send it again with --id %s): %w", id, id, err)
 		}
-		_, err := fmt.Fprintln(p.Out, id)
-		return wrapWrite(err)
+		return tell(id)
 	}
 	if f.data != "-" {
 		for range f.count {

@@ -37,6 +37,7 @@ type Config struct {
 	Retry    custody.RetryConfig   `mapstructure:"retry"`
 	Message  MessageConfig         `mapstructure:"message"`
 	Waiting  custody.WaitingConfig `mapstructure:"waiting"`
+	Outcomes OutcomesConfig        `mapstructure:"outcomes"`
 	Drain    DrainConfig           `mapstructure:"drain"`
 	Internal InternalConfig        `mapstructure:"internal"`
 	Admin    admin.Config          `mapstructure:"admin"`
@@ -74,6 +75,11 @@ const (
 	ExpiredDeadLetter = "dead_letter"
 	ExpiredDrop       = "drop"
 )
+
+// OutcomesConfig is who learns what became of a message.
+type OutcomesConfig struct {
+	Enabled bool `mapstructure:"enabled" doc:"Write what became of each message to kafka.topics.outcomes, keyed by user. The same on every custodian."`
+}
 
 // DrainConfig is how a node leaves.
 type DrainConfig struct {
