@@ -59,6 +59,7 @@ func (d *deployment) env() map[string]string {
 		"PUSHGATE_KAFKA_TOPICS_DEAD_LETTER": d.topic("dead-letter"),
 		"PUSHGATE_KAFKA_TOPICS_RECEIPTS":    d.topic("receipts"),
 		"PUSHGATE_KAFKA_TOPICS_OUTCOMES":    d.topic("outcomes"),
+		"PUSHGATE_CUSTODY_GROUP":            d.prefix + "custodians",
 	}
 	maps.Copy(env, d.extra)
 	return env

@@ -115,6 +115,24 @@ func (l *load) complete(within time.Duration) {
 	l.t.Logf("%d messages accepted, %d lost, %d repeats; the last arrived %s after the producer ended",
 		total, lost, repeats, time.Since(began).Round(10*time.Millisecond))
 	require.Positive(l.t, total)
+	l.d.audit(total)
+}
+
+// audit has the program itself add up what became of the messages.
+func (d *deployment) audit(messages int) {
+	d.t.Helper()
+	var ledger struct {
+		Messages, Delivered int
+		UnderWay            int `json:"under_way"`
+	}
+	ok := poll(20*time.Second, func() bool {
+		said := finished(d.t, 0, d.env(), "audit", "--output", "json")
+		require.NoError(d.t, json.Unmarshal([]byte(said), &ledger), said)
+		return ledger.UnderWay == 0
+	})
+	assert.True(d.t, ok, "still under way: %+v", ledger)
+	assert.GreaterOrEqual(d.t, ledger.Delivered, messages, "by the ledger")
+	d.t.Logf("the ledger: %+v", ledger)
 }
 
 // trySend produces and does not care whether the test has ended meanwhile.

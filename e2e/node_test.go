@@ -146,7 +146,6 @@ func (d *deployment) start(id string, change ...func(env map[string]string)) *no
 		"PUSHGATE_NODE_ID":                    d.prefix + id,
 		"PUSHGATE_GATEWAY_LISTEN":             gateway,
 		"PUSHGATE_ADMIN_LISTEN":               admin,
-		"PUSHGATE_CUSTODY_GROUP":              d.prefix + "custodians",
 		"PUSHGATE_RETRY_BACKOFF_INITIAL":      "100ms",
 		"PUSHGATE_RETRY_BACKOFF_MAX":          "500ms",
 		"PUSHGATE_LOG_LEVEL":                  "debug",

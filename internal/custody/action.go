@@ -135,6 +135,8 @@ func (m *Machine) waitWritten(e *entry, at int64) {
 	switch {
 	case e.over:
 		m.conclude(e, push.Delivered, push.ReasonNone, "")
+	case e.foreign && m.restored:
+		m.moveHome(e, e.home)
 	case e.wanted && m.restored:
 		m.offerInTurn(e)
 	default:
@@ -246,6 +248,8 @@ func (m *Machine) Positions() Positions {
 // Stats counts what the machine holds.
 type Stats struct {
 	InFlight, Waiting, Pending, Gateways int
+	// Early counts requests of which something was said that were not read yet.
+	Early int
 	// Next is the next request to read; Unsettled the oldest that is not settled.
 	Next, Unsettled int64
 }
@@ -254,7 +258,8 @@ type Stats struct {
 func (m *Machine) Stats() Stats {
 	return Stats{
 		InFlight: len(m.flights), Waiting: len(m.waits), Pending: len(m.pending), Gateways: len(m.gateways),
-		Next: m.next, Unsettled: m.requests.Committable(),
+		Early: len(m.early),
+		Next:  m.next, Unsettled: m.requests.Committable(),
 	}
 }
 

@@ -72,9 +72,11 @@ type entry struct {
 	over bool
 	// late: it failed at a gateway while its wait was being written.
 	late push.Reason
-	// foreign: a restored wait whose user's home is the partition home.
+	// foreign: the user's home is the partition home, since partitions were added.
 	foreign bool
 	home    int32
+	// misnamed: another request stands at its origin now.
+	misnamed bool
 
 	claims []*gateway
 	blocks []int64 // offerings that settle when this wait has ended
@@ -111,6 +113,13 @@ func (m *Machine) link(e *entry, user string) {
 		u.last.next = e
 	}
 	u.last = e
+}
+
+// isOf says whether a wait is that of an offering (later 0), or of the offering
+// before it (later 1). Offsets alone do not say so: a header may name any, and a
+// log that lost its end, or was made anew, gives them out again.
+func (e *entry) isOf(r *Request, later int) bool {
+	return e.owner.name == r.User && e.attempt+later == r.Attempt && e.expires == r.Expires.UnixMilli()
 }
 
 // unlink takes an entry off its user's list, and the user off the index with

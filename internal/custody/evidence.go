@@ -24,6 +24,7 @@ type earlyWord struct {
 	from   *gateway
 	status wordStatus
 	reason push.Reason
+	mark   *receiptMark
 }
 
 // earlyBinding is a session that was opened after its gateway had read further
@@ -31,6 +32,7 @@ type earlyWord struct {
 type earlyBinding struct {
 	session     string // the business type it takes
 	readThrough int64
+	mark        *receiptMark
 }
 
 type wordStatus uint8
@@ -47,26 +49,33 @@ func (m *Machine) Receipt(at int64, r *push.Receipt) {
 	if at < m.receipts.next {
 		return
 	}
-	mark := m.receipts.add(at)
 	g := m.gatewayOf(r)
-	for _, o := range r.Delivered {
-		m.word(mark, o, earlyWord{from: g, status: wordDelivered})
+	if at >= m.heed {
+		m.heard(m.receipts.add(at), g, r)
 	}
-	for _, list := range [][]int64{r.Held, r.Queued} {
-		for _, o := range list {
-			m.word(mark, o, earlyWord{from: g, status: wordClaimed})
-		}
-	}
-	for _, f := range r.Failed {
-		m.word(mark, f.Offset, earlyWord{from: g, status: wordFailed, reason: f.Reason})
-	}
-	for _, b := range r.Connected {
-		m.connected(mark, b, r.ReadThrough-b.Saw)
-	}
+	m.ReceiptsRead(at + 1)
 	if r.Presence == push.Goodbye && !g.gone {
 		m.bury(g)
 	}
 	m.judge()
+}
+
+// heard takes in what a gateway says of requests and sessions.
+func (m *Machine) heard(mark *receiptMark, g *gateway, r *push.Receipt) {
+	for _, o := range r.Delivered {
+		m.word(o, earlyWord{from: g, status: wordDelivered, mark: mark})
+	}
+	for _, list := range [][]int64{r.Held, r.Queued} {
+		for _, o := range list {
+			m.word(o, earlyWord{from: g, status: wordClaimed, mark: mark})
+		}
+	}
+	for _, f := range r.Failed {
+		m.word(f.Offset, earlyWord{from: g, status: wordFailed, reason: f.Reason, mark: mark})
+	}
+	for _, b := range r.Connected {
+		m.connected(mark, b, r.ReadThrough-b.Saw)
+	}
 }
 
 // ReceiptsRead says that every receipt below next was read, also where the log
@@ -131,24 +140,30 @@ func (e *entry) unclaim(g *gateway) bool {
 }
 
 // word applies what a gateway said of one offering.
-func (m *Machine) word(mark *receiptMark, origin int64, w earlyWord) {
-	mark.through = max(mark.through, origin+1)
+func (m *Machine) word(origin int64, w earlyWord) {
+	w.mark.through = max(w.mark.through, origin+1)
+	// First of all: what waits under that name may turn out to be another message.
+	if origin >= m.next {
+		m.early[origin] = append(m.early[origin], w)
+		return
+	}
 	if e := m.flights[origin]; e != nil {
 		m.apply(e, w)
 		return
 	}
-	if e := m.waits[origin]; e != nil {
-		switch w.status {
-		case wordDelivered:
-			m.deliveredLate(mark, e, w.from)
-		case wordFailed:
-			m.failedLate(e, w.reason)
-		case wordClaimed: // a Delivered or Failed follows
-		}
-		return
+	if e := m.waits[origin]; e != nil && !e.misnamed {
+		m.wordLate(e, w)
 	}
-	if origin >= m.next {
-		m.early[origin] = append(m.early[origin], w)
+}
+
+// wordLate applies a gateway's word to an offering that waits already.
+func (m *Machine) wordLate(e *entry, w earlyWord) {
+	switch w.status {
+	case wordDelivered:
+		m.deliveredLate(w.mark, e, w.from)
+	case wordFailed:
+		m.failedLate(e, w.reason)
+	case wordClaimed: // a Delivered or Failed follows
 	}
 }
 
@@ -159,6 +174,9 @@ func (m *Machine) apply(e *entry, w earlyWord) {
 	}
 	switch w.status {
 	case wordDelivered:
+		if e.state == waitPending {
+			m.hold(e, w.mark)
+		}
 		m.delivered(e, w.from)
 	case wordClaimed:
 		if e.state == inFlight && !w.from.gone && !slices.Contains(e.claims, w.from) {
@@ -265,7 +283,7 @@ func (m *Machine) seenByAll(e *entry) bool {
 func (m *Machine) connected(mark *receiptMark, b push.Binding, readThrough int64) {
 	mark.through = max(mark.through, readThrough)
 	if readThrough > m.next {
-		m.earlyBound[b.User] = append(m.earlyBound[b.User], earlyBinding{session: b.Type, readThrough: readThrough})
+		m.bindEarly(b.User, earlyBinding{session: b.Type, readThrough: readThrough, mark: mark})
 	}
 	u := m.users[b.User]
 	if u == nil {
@@ -275,8 +293,8 @@ func (m *Machine) connected(mark *receiptMark, b push.Binding, readThrough int64
 		following := e.next // leaving may unlink e
 		if push.Takes(b.Type, e.typ) && e.origin < readThrough {
 			e.wanted = true
+			m.hold(e, mark)
 			if e.state == waiting && m.restored {
-				m.hold(e, mark)
 				m.leaveWaiting(e)
 			}
 		}
@@ -284,12 +302,25 @@ func (m *Machine) connected(mark *receiptMark, b push.Binding, readThrough int64
 	}
 }
 
-// boundEarly says whether a session that takes the request was opened that has
-// not seen it.
-func (m *Machine) boundEarly(r Request) bool {
-	return slices.ContainsFunc(m.earlyBound[r.User], func(b earlyBinding) bool {
-		return r.Offset < b.readThrough && push.Takes(b.session, r.Type)
+// bindEarly remembers a session for the requests it has not seen and that were not
+// read here yet. What that makes superfluous is forgotten: a user may come and go
+// all day.
+func (m *Machine) bindEarly(user string, b earlyBinding) {
+	list := slices.DeleteFunc(m.earlyBound[user], func(old earlyBinding) bool {
+		return old.readThrough <= m.next || old.session == b.session && old.readThrough <= b.readThrough
 	})
+	m.earlyBound[user] = append(list, b)
+}
+
+// boundEarly returns the receipt that names a session which takes the request and
+// was opened, before it was read here, without having seen it; nil if there is none.
+func (m *Machine) boundEarly(r Request) *receiptMark {
+	for _, b := range m.earlyBound[r.User] {
+		if r.Offset < b.readThrough && push.Takes(b.session, r.Type) {
+			return b.mark
+		}
+	}
+	return nil
 }
 
 // readUpTo moves on to next, and now and then forgets the early words and

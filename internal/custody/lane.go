@@ -95,7 +95,7 @@ func (l *lane) run(ctx context.Context) error {
 			result, err := l.carryOut(ctx, actions)
 			l.writing.Store(0)
 			if err != nil {
-				return ctx.Err() //nolint:wrapcheck // only the context ends a write
+				return err // only the context ends a write
 			}
 			l.results <- laneResult{lane: l.index, written: result}
 		}
@@ -277,7 +277,7 @@ func (l *lane) sources(ctx context.Context, actions []Action) (map[source]push.R
 			topic = l.Topics.Retry
 		}
 		slices.Sort(offsets)
-		records, err := l.Log.Find(ctx, topic, l.number, slices.Compact(offsets))
+		records, err := l.find(ctx, topic, slices.Compact(offsets))
 		if err != nil {
 			return nil, fmt.Errorf("reading messages from %s: %w", topic, err)
 		}
@@ -286,4 +286,41 @@ func (l *lane) sources(ctx context.Context, actions []Action) (map[source]push.R
 		}
 	}
 	return found, nil
+}
+
+// find reads records that were read or written before. One that the log does not
+// show is gone if the log begins behind it. Otherwise it is looked for again: a
+// broker that has just become the leader may show less, for a moment, than the one
+// before it did. It says where the log ends only when it knows.
+func (l *lane) find(ctx context.Context, topic string, offsets []int64) ([]push.Record, error) {
+	const (
+		looks = 10
+		pause = 300 * time.Millisecond
+	)
+	var found []push.Record
+	for look := 1; ; look++ {
+		records, err := l.Log.Find(ctx, topic, l.number, offsets)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, records...)
+		if len(records) == len(offsets) || look == looks {
+			return found, nil
+		}
+		start, _, err := l.Positioner.Bounds(ctx, topic, l.number)
+		if err != nil {
+			return nil, err
+		}
+		offsets = slices.DeleteFunc(offsets, func(o int64) bool {
+			return o < start || slices.ContainsFunc(records, func(r push.Record) bool { return r.Offset == o })
+		})
+		if len(offsets) == 0 {
+			return found, nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err() //nolint:wrapcheck // wrapped by the caller
+		case <-time.After(pause):
+		}
+	}
 }

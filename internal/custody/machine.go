@@ -28,6 +28,9 @@ type Start struct {
 	Now time.Time
 	// Requests, Receipts and Retry are the offsets reading starts at.
 	Requests, Receipts, Retry int64
+	// Heed: receipts below are read only to know which gateways are alive. What
+	// they say of requests is of no consequence any more.
+	Heed int64
 	// RequestsEnd is where the requests ended then. What is below may have been
 	// concluded by a predecessor already.
 	RequestsEnd int64
@@ -72,6 +75,7 @@ type Machine struct {
 	requests *offsets.Tracker
 	retry    *offsets.Tracker
 	receipts receiptMarks
+	heed     int64 // receipts below speak of gateways only
 	next     int64 // of requests: everything below was read
 	replayed int64 // of requests: below, a predecessor may have concluded
 
@@ -112,6 +116,7 @@ func NewMachine(s Start) *Machine {
 		requests:   offsets.New(s.Requests),
 		retry:      offsets.New(s.Retry),
 		receipts:   receiptMarks{next: s.Receipts},
+		heed:       s.Heed,
 		next:       s.Requests,
 		replayed:   s.RequestsEnd,
 		flights:    make(map[int64]*entry),
@@ -137,10 +142,13 @@ func (m *Machine) Request(r Request) {
 	defer m.readUpTo(r.Offset + 1)
 	said := m.early[r.Offset]
 	delete(m.early, r.Offset)
-	from := m.endWaitOf(r)
+	from := m.endWaitOf(&r)
 	if w := m.waits[r.Offset]; w != nil {
-		m.waitsAlready(w, r, said)
-		return
+		if w.isOf(&r, 0) {
+			m.waitsAlready(w, r, said)
+			return
+		}
+		m.misnamed(w)
 	}
 	e := &entry{
 		origin: r.Offset, retryAt: notInRetry, typ: m.intern(r.Type), timer: -1,
@@ -164,9 +172,24 @@ func (m *Machine) Request(r Request) {
 	default:
 		m.link(e, r.User)
 		m.inheritToken(e, from)
-		e.wanted = m.boundEarly(r)
+		if mark := m.boundEarly(r); mark != nil {
+			e.wanted = true
+			m.hold(e, mark)
+		}
 		m.queue = append(m.queue, e)
 		m.applyEarly(e, said)
+	}
+}
+
+// misnamed offers a wait again whose name another request bears now, so that it
+// gets a name of its own. Until then no receipt that names it is about it, and
+// the other request is not committed: a successor must see the same.
+func (m *Machine) misnamed(w *entry) {
+	w.misnamed, w.wanted = true, true
+	w.blocks = append(w.blocks, w.origin)
+	m.blocked[w.origin] = false
+	if w.state == waiting && m.restored {
+		m.leaveWaiting(w)
 	}
 }
 
@@ -174,11 +197,9 @@ func (m *Machine) Request(r Request) {
 // it died, without having committed the offering.
 func (m *Machine) waitsAlready(w *entry, r Request, said []earlyWord) {
 	m.settle(r.Offset)
-	w.wanted = w.wanted || m.boundEarly(r)
+	w.wanted = w.wanted || m.boundEarly(r) != nil
 	for _, word := range said {
-		if word.status == wordDelivered {
-			m.deliveredLate(nil, w, word.from)
-		}
+		m.wordLate(w, word)
 	}
 }
 
@@ -199,10 +220,9 @@ func (m *Machine) RequestsRead(next int64) {
 // endWaitOf links an offering to the wait it came from. Where the wait is still
 // there, a predecessor died between offering and ending it: it ends now, instead
 // of being offered once more.
-func (m *Machine) endWaitOf(r Request) *entry {
+func (m *Machine) endWaitOf(r *Request) *entry {
 	w := m.waits[r.EndsWait]
-	// A header may say anything: nobody ends another user's wait.
-	if r.EndsWait < 0 || w == nil || w.owner.name != r.User {
+	if r.EndsWait < 0 || w == nil || !w.isOf(r, 1) {
 		return nil
 	}
 	if w.state == waiting {
@@ -248,6 +268,24 @@ func (m *Machine) Restored() {
 		}
 	}
 	m.judge()
+}
+
+// Rehome takes in that partitions were added. What waits for a user who lives
+// elsewhere now moves there, where that user's sessions are announced; what is
+// under judgement follows when no gateway has delivered it.
+func (m *Machine) Rehome(homeOf func(user string) (home int32, foreign bool)) {
+	for _, list := range []map[int64]*entry{m.waits, m.flights} {
+		for _, e := range sortedByOrigin(list) {
+			if e.owner == nil {
+				continue
+			}
+			e.home, e.foreign = homeOf(e.owner.name)
+			if e.foreign && e.state == waiting && m.restored {
+				m.timers.remove(e)
+				m.moveHome(e, e.home)
+			}
+		}
+	}
 }
 
 // intern keeps one copy of each business type. Producers choose types, so the

@@ -22,6 +22,7 @@ const tick = 50 * time.Millisecond
 type partition struct {
 	Params
 	number   int32
+	created  time.Time
 	log      *zap.Logger
 	machine  *Machine
 	payloads *payloads
@@ -32,19 +33,24 @@ type partition struct {
 	requestsEnd, receiptsEnd int64
 	restored                 bool
 	highWatermark            int64
+	homes                    int32 // how many partitions the homes of users were worked out with
 
 	mu        sync.Mutex // guards what follows: read by the committer and by health
 	snapshot  Stats
 	positions Positions
 	committed Positions
-	ready     bool
+	// rewound are logs that were found to be shorter than what was read of them, and
+	// where a successor starts.
+	rewound map[string]int64
+	ready   bool
 }
 
 func newPartition(p Params, number int32, start Positions) *partition {
 	part := &partition{
-		Params: p, number: number,
+		Params: p, number: number, created: time.Now(),
 		log:      p.Logger.With(zap.Int32("partition", number)),
 		payloads: newPayloads(payloadCacheBytes),
+		rewound:  make(map[string]int64),
 	}
 	part.positions, part.committed = start, start
 	part.results = make(chan laneResult, len(laneKinds))
@@ -92,9 +98,12 @@ func (p *partition) loop(ctx context.Context, began time.Time, requests, receipt
 	timer := time.NewTicker(tick)
 	defer timer.Stop()
 	for {
-		more := requests.batches
+		more, said := requests.batches, receipts.batches
 		if p.full() {
 			more = nil // reading slows down before anything is dropped
+		}
+		if p.stuffed() {
+			said = nil
 		}
 		select {
 		case <-ctx.Done():
@@ -102,13 +111,14 @@ func (p *partition) loop(ctx context.Context, began time.Time, requests, receipt
 		case batch := <-more:
 			p.takeRequests(batch)
 			requests.processed <- struct{}{}
-		case batch := <-receipts.batches:
+		case batch := <-said:
 			p.takeReceipts(batch)
 			receipts.processed <- struct{}{}
 		case r := <-p.results:
 			p.takeResults(r)
 		case <-timer.C:
 			p.machine.Advance(time.Now(), false)
+			p.rehome()
 		}
 		p.restoredYet(began)
 		p.distribute()
@@ -121,6 +131,23 @@ func (p *partition) full() bool {
 	s := p.machine.Stats()
 	limit := p.Policy.Custody.MaxInFlight
 	return s.InFlight >= limit || s.Pending >= limit
+}
+
+// stuffed says whether receipts are better left in the log for now: what is to be
+// written cannot be, so that no more requests are read, and gateways are far ahead
+// of them.
+func (p *partition) stuffed() bool {
+	s := p.machine.Stats()
+	limit := p.Policy.Custody.MaxInFlight
+	return s.Pending >= limit && s.Early >= limit
+}
+
+// rehome moves what belongs elsewhere since partitions were added.
+func (p *partition) rehome() {
+	if n := p.Partitions(); n != p.homes {
+		p.homes = n
+		p.machine.Rehome(p.homeOf)
+	}
 }
 
 func (p *partition) takeRequests(b push.Batch) {
@@ -249,13 +276,18 @@ func (p *partition) stats() Stats {
 	return p.snapshot
 }
 
+// takeoverPatience is how long taking a partition over may take. Each rebalance
+// takes partitions over on many nodes at once: were they all not ready for that
+// moment, clients would find no node.
+const takeoverPatience = 10 * time.Second
+
 // healthy says why the partition is not answered for, nil if it is.
 func (p *partition) healthy() error {
 	p.mu.Lock()
 	ready := p.ready
 	p.mu.Unlock()
-	if !ready {
-		return fmt.Errorf("partition %d is being taken over", p.number)
+	if taking := time.Since(p.created); !ready && taking > takeoverPatience {
+		return fmt.Errorf("partition %d has been being taken over for %s", p.number, taking.Round(time.Second))
 	}
 	return p.stalled()
 }
@@ -274,6 +306,9 @@ func (p *partition) stalled() error {
 func (p *partition) toCommit(topic string) (int64, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if at, ok := p.rewound[topic]; ok {
+		return at, true
+	}
 	at := *p.positions.of(topic, p.Topics)
 	return at, at > *p.committed.of(topic, p.Topics)
 }
@@ -302,8 +337,11 @@ func (u *pump) run(ctx context.Context) error {
 		batch, err := u.reader.Read(ctx)
 		if err != nil {
 			var lost *push.OffsetLostError
-			if !errors.As(err, &lost) || ctx.Err() != nil {
-				return ctx.Err() //nolint:wrapcheck // the loop ends with its context
+			switch {
+			case !errors.As(err, &lost):
+				return err // only the context ends reading
+			case lost.Offset > lost.HighWatermark:
+				return u.p.shrank(ctx, lost)
 			}
 			u.reader.SeekTo(u.p.offsetLost(lost))
 			continue
@@ -330,4 +368,28 @@ func (p *partition) offsetLost(lost *push.OffsetLostError) int64 {
 		zap.String("topic", lost.Topic), zap.Int64("offset", lost.Offset),
 		zap.Int64("log_start", lost.LogStart), zap.Int64("high_watermark", lost.HighWatermark))
 	return lost.LogStart
+}
+
+// shrank gives the partition back because a log is shorter than what was read of
+// it: it was made anew, or has lost its end. Offsets that stand for something here
+// are given out again. A successor starts where the log does, unless what it needs
+// is there, and does not believe receipts that were written until now: they may
+// speak of requests that are no more.
+func (p *partition) shrank(ctx context.Context, lost *push.OffsetLostError) error {
+	p.Metrics.offsetsLost.Inc()
+	rewound := make(map[string]int64)
+	if lost.Topic == p.Topics.Requests {
+		_, end, err := p.Positioner.Bounds(ctx, p.Topics.Receipts, p.number)
+		if err != nil {
+			return fmt.Errorf("finding the end of %s: %w", p.Topics.Receipts, err)
+		}
+		rewound[p.Topics.Receipts] = end
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if *p.positions.of(lost.Topic, p.Topics) > lost.HighWatermark {
+		rewound[lost.Topic] = lost.LogStart
+	}
+	p.rewound = rewound
+	return fmt.Errorf("%s is shorter than what was read of it: %w", lost.Topic, lost)
 }

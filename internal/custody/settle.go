@@ -87,8 +87,16 @@ func (m *Machine) attemptFailed(e *entry) {
 
 // wait makes an offering wait, unless its user has too many waiting already.
 func (m *Machine) wait(e *entry, reason push.Reason, d time.Duration) {
+	if e.foreign {
+		m.moveHome(e, e.home)
+		return
+	}
 	if limit := m.policy.Waiting.MaxPerUser; e.owner.waiting >= limit {
 		m.die(e, push.Overflow, fmt.Sprintf("%d messages wait for this user already, the limit is waiting.max_per_user", limit))
+		return
+	}
+	if m.waits[e.origin] != nil {
+		m.offer(e) // another message waits under its name: it gets another one
 		return
 	}
 	e.reason = reason
@@ -119,6 +127,7 @@ func (m *Machine) offer(e *entry) {
 // moveHome writes the message to the partition its user lives in.
 func (m *Machine) moveHome(e *entry, home int32) {
 	e.enter(movePending)
+	m.giveToken(e)
 	m.act(e, Action{Kind: MoveHome, Attempt: e.attempt, Failures: e.failures, Home: home})
 }
 
@@ -190,8 +199,11 @@ func (m *Machine) endWait(e *entry) {
 func (m *Machine) drop(e *entry) {
 	e.enter(gone)
 	m.giveToken(e)
-	delete(m.flights, e.origin)
-	delete(m.waits, e.origin)
+	for _, list := range []map[int64]*entry{m.flights, m.waits} {
+		if list[e.origin] == e { // it may be misnamed
+			delete(list, e.origin)
+		}
+	}
 	m.unlink(e)
 }
 
