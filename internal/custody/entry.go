@@ -52,6 +52,8 @@ type entry struct {
 	reason            push.Reason
 	state             state
 
+	// returned: it is among those that gateways gave up.
+	returned bool
 	// failed: an attempt of this offering failed, for reason.
 	failed bool
 	// wanted: a session for it was opened that has not seen it.

@@ -223,7 +223,10 @@ func (m *Machine) giveBack(e *entry) {
 		m.attemptFailed(e)
 		return
 	}
-	m.returned = append(m.returned, e)
+	if !e.returned {
+		e.returned, m.jumbled = true, true
+		m.returned = append(m.returned, e)
+	}
 }
 
 // judge concludes that nobody owns the user of an offering, where that is
@@ -244,22 +247,30 @@ func (m *Machine) judge() {
 			m.nobodyHere(e)
 		}
 	}
-	if len(m.returned) == 0 {
-		return
+	m.judgeReturned()
+}
+
+// judgeReturned is the same for what gateways gave up. It looks no further than the
+// first that not all have seen, as those that follow have been seen by fewer: there
+// may be tens of thousands, and this is done with every receipt.
+func (m *Machine) judgeReturned() {
+	if m.jumbled {
+		slices.SortFunc(m.returned, func(a, b *entry) int { return cmp.Compare(a.origin, b.origin) })
+		m.jumbled = false
 	}
-	kept := m.returned[:0]
-	for _, e := range m.returned {
-		if e.state != inFlight || len(e.claims) > 0 || m.flights[e.origin] != e {
-			continue
+	for len(m.returned) > 0 {
+		e := m.returned[0]
+		open := e.state == inFlight && len(e.claims) == 0
+		if open && !m.seenByAll(e) {
+			return
 		}
-		if !m.seenByAll(e) {
-			kept = append(kept, e)
-			continue
+		e.returned = false
+		m.returned[0] = nil
+		m.returned = m.returned[1:]
+		if open {
+			m.nobodyHere(e)
 		}
-		m.nobodyHere(e)
 	}
-	clear(m.returned[len(kept):])
-	m.returned = kept
 }
 
 // seenByAll says whether every living gateway has looked at the offering. One

@@ -87,6 +87,7 @@ type Machine struct {
 
 	queue    []*entry // in flight and unclaimed, by offset
 	returned []*entry // unclaimed again after a gateway gave them up
+	jumbled  bool     // returned is not in order
 	timers   timers   // waits by when something is to be done about them
 
 	// inLog are offerings of waits that are in the log and were not read yet; they

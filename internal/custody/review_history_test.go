@@ -559,7 +559,7 @@ func (h *rough) check() {
 
 func TestNoHistoryOfARoughWorldLosesAMessageOrKeepsAConnectedUserWaiting(t *testing.T) {
 	const histories, steps = 400, 400
-	seeds := []uint64{25, 61, 1293, 1740, 3639, 4394} // each has found something once
+	seeds := []uint64{1293, 1740, 3639, 4394, 5451, 5828} // each has found something once
 	for seed := range uint64(histories) {
 		seeds = append(seeds, seed)
 	}
