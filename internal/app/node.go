@@ -291,6 +291,11 @@ func (n *Node) serveCustody(ctx context.Context) error {
 	return n.cluster.RunGroup(ctx, kafka.GroupParams{
 		Group: n.config.Custody.Group, Topic: n.cluster.Topics().Requests,
 		OnGeneration: func(ctx context.Context, g *kafka.Generation) error {
+			// Partitions that were added are assigned before the next look at their
+			// number.
+			if err := n.partitions.find(ctx); err != nil {
+				return fmt.Errorf("finding the partitions: %w", err)
+			}
 			return n.custodian.Serve(ctx, assignment{g})
 		},
 	})

@@ -70,8 +70,9 @@ func (c Config) Validate() error {
 	if c.Window < 500*time.Millisecond {
 		errs = append(errs, fmt.Errorf("custody.window is %s: must be at least 500ms, or living gateways are taken for dead", c.Window))
 	}
-	if c.OfflineRecheck < time.Second {
-		errs = append(errs, fmt.Errorf("custody.offline_recheck is %s: must be at least 1s", c.OfflineRecheck))
+	// The recheck is what writes a wait anew, so that it does not grow old in its log.
+	if c.OfflineRecheck < time.Second || c.OfflineRecheck > 24*time.Hour {
+		errs = append(errs, fmt.Errorf("custody.offline_recheck is %s: must be from 1s to 24h", c.OfflineRecheck))
 	}
 	if c.MaxInFlight < 1 {
 		errs = append(errs, fmt.Errorf("custody.max_in_flight is %d: must be at least 1", c.MaxInFlight))

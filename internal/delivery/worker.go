@@ -51,6 +51,10 @@ func (w *worker) read(ctx context.Context) error {
 		batch, err := r.Read(ctx)
 		var lost *push.OffsetLostError
 		switch {
+		case errors.As(err, &lost) && lost.Offset > lost.HighWatermark:
+			w.p.Metrics.offsetsLost.Inc()
+			return fmt.Errorf("%w: the log was created anew or has lost its end; what was said of its offsets is not true any more, "+
+				"so this gateway ends, to be started again", lost)
 		case errors.As(err, &lost):
 			w.p.Metrics.offsetsLost.Inc()
 			w.log.Error("the log does not hold the offset to read; going on at its start: what was not delivered waits",
@@ -167,10 +171,14 @@ func (w *worker) say(ctx context.Context) error {
 		records = append(records, push.Record{Key: []byte(w.p.Node), Value: parts[i].AppendBinary(nil)})
 	}
 	if _, err := w.p.Log.Produce(ctx, w.p.Receipts, w.number, records); err != nil {
+		r.Delivered, r.Held, r.Queued = parts[0].Delivered, parts[0].Held, parts[0].Queued
 		w.ledger.uncut(r)
 		return fmt.Errorf("writing a receipt: %w", err)
 	}
-	w.ledger.durable(&r)
+	// Encoding has sorted the lists of the parts and left out what was there twice.
+	for i := range parts {
+		w.ledger.durable(&parts[i])
+	}
 	w.p.Metrics.receipts.Add(float64(len(records)))
 	return nil
 }

@@ -89,13 +89,26 @@ func (c *Cluster) RunGroup(ctx context.Context, p GroupParams) error {
 			}
 			continue
 		}
-		wait = newBackoff()
-		c.serve(ctx, p, g, log)
+		began := time.Now()
+		err = c.serve(ctx, p, g, log)
+		if err == nil || time.Since(began) > steady {
+			wait = newBackoff()
+		}
+		// Each time an assignment is given back, all members have to sort out anew
+		// who does what.
+		if err != nil && wait.next(ctx) != nil {
+			return nil
+		}
 	}
 }
 
-// serve runs OnGeneration until the generation or ctx ends, or it returns.
-func (c *Cluster) serve(ctx context.Context, p GroupParams, g *kafkago.Generation, log *zap.Logger) {
+// steady is how long an assignment must have lasted for its end to be no reason
+// for a pause.
+const steady = 10 * time.Second
+
+// serve runs OnGeneration until the generation or ctx ends, or it returns; its
+// error is one that gave the assignment back.
+func (c *Cluster) serve(ctx context.Context, p GroupParams, g *kafkago.Generation, log *zap.Logger) (gaveBack error) {
 	mine := &Generation{ID: g.ID, Member: g.MemberID, cluster: c, group: p.Group}
 	for _, a := range g.Assignments[p.Topic] {
 		mine.Partitions = append(mine.Partitions, int32(a.ID)) //nolint:gosec // a partition number
@@ -111,7 +124,9 @@ func (c *Cluster) serve(ctx context.Context, p GroupParams, g *kafkago.Generatio
 		err := p.OnGeneration(bounded, mine)
 		if err != nil && bounded.Err() == nil {
 			log.Error("gave an assignment back", zap.Error(err))
+			gaveBack = err
 		}
 	})
 	<-finished
+	return gaveBack
 }

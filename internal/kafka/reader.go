@@ -179,7 +179,7 @@ func (c *Cluster) findNear(ctx context.Context, topic string, partition int32, o
 	r := c.NewReader(topic, partition, offsets[0])
 	r.maxBytes = min(c.config.FetchMaxBytes, perRecord*int(offsets[len(offsets)-1]-offsets[0]+1))
 	var records []push.Record
-	for len(offsets) > 0 {
+	for wait := c.newBackoff(); len(offsets) > 0; {
 		r.SeekTo(max(r.next, offsets[0]))
 		batch, err := r.Read(ctx)
 		if lost, ok := errors.AsType[*push.OffsetLostError](err); ok {
@@ -191,18 +191,36 @@ func (c *Cluster) findNear(ctx context.Context, topic string, partition int32, o
 		if err != nil {
 			return records, err
 		}
-		for i := range batch.Records {
-			rec := &batch.Records[i]
-			if offsets = after(offsets, rec.Offset); len(offsets) > 0 && rec.Offset == offsets[0] {
-				records = append(records, rec.Clone())
-			}
+		records, offsets = pick(records, batch, offsets)
+		if len(batch.Records) > 0 || batch.Next < batch.HighWatermark || len(offsets) == 0 {
+			continue
 		}
-		offsets = after(offsets, batch.Next)
-		if len(batch.Records) == 0 && batch.Next >= batch.HighWatermark {
+		// Nothing comes. A broker that has just become the leader has records that
+		// it does not show yet: only what lies outside of the log is not there.
+		start, end, err := c.Bounds(ctx, topic, partition)
+		if err != nil {
+			return records, err
+		}
+		if offsets = after(offsets, start); len(offsets) == 0 || offsets[0] >= end {
 			break
+		}
+		if err := wait.next(ctx); err != nil {
+			return records, fmt.Errorf("reading %s/%d: %w", topic, partition, err)
 		}
 	}
 	return records, nil
+}
+
+// pick appends copies of the records of a batch that are looked for, and returns
+// what is still looked for.
+func pick(records []push.Record, batch push.Batch, offsets []int64) (found []push.Record, left []int64) {
+	for i := range batch.Records {
+		rec := &batch.Records[i]
+		if offsets = after(offsets, rec.Offset); len(offsets) > 0 && rec.Offset == offsets[0] {
+			records = append(records, rec.Clone())
+		}
+	}
+	return records, after(offsets, batch.Next)
 }
 
 // after drops the offsets below at.

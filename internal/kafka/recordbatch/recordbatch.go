@@ -55,7 +55,7 @@ const (
 	control        = 0x20
 )
 
-// maxInflated bounds what one compressed batch may become.
+// maxInflated bounds what of one compressed batch is held at a time.
 const maxInflated = 64 << 20
 
 // Decode appends the records of f to dst and returns the offset to read next:
@@ -72,9 +72,9 @@ func Decode(dst []push.Record, f Fetched) (records []push.Record, next int64, er
 		if err == nil && !ok {
 			break
 		}
-		good := len(dst)
+		good, reached := len(dst), b.last+1
 		if err == nil && b.last >= next {
-			dst, err = decodeBatch(dst, b, Fetched{Partition: f.Partition, From: next}, &aborting)
+			dst, reached, err = decodeBatch(dst, b, Fetched{Partition: f.Partition, From: next}, &aborting)
 		}
 		if err != nil && next > f.From {
 			return dst[:good], next, nil
@@ -82,7 +82,10 @@ func Decode(dst []push.Record, f Fetched) (records []push.Record, next int64, er
 		if err != nil {
 			return dst[:good], next, err
 		}
-		next = max(next, b.last+1)
+		next = max(next, reached)
+		if reached <= b.last {
+			return dst, next, nil // the rest of the batch is for the next read
+		}
 		raw = raw[len(b.raw):]
 	}
 	return dst, next, nil
@@ -123,10 +126,10 @@ var (
 
 // decodeBatch appends the records from f.From on; after an error, dst holds what
 // came before it.
-func decodeBatch(dst []push.Record, b batch, f Fetched, aborting *abortions) ([]push.Record, error) {
+func decodeBatch(dst []push.Record, b batch, f Fetched, aborting *abortions) (records []push.Record, reached int64, err error) {
 	raw := b.raw
-	fail := func(err error) ([]push.Record, error) {
-		return dst, fmt.Errorf("record batch at %d: %w", b.base, err)
+	fail := func(err error) ([]push.Record, int64, error) {
+		return dst, b.base, fmt.Errorf("record batch at %d: %w", b.base, err)
 	}
 	if crc32.Checksum(raw[attributesAt:], castagnoli()) != binary.BigEndian.Uint32(raw[crcAt:]) {
 		return fail(errChecksum)
@@ -135,32 +138,48 @@ func decodeBatch(dst []push.Record, b batch, f Fetched, aborting *abortions) ([]
 	producer := int64(binary.BigEndian.Uint64(raw[producerAt:])) //nolint:gosec // as above
 	if attributes&control != 0 {
 		aborting.marker(producer, b.base)
-		return dst, nil
+		return dst, b.last + 1, nil
 	}
 	if attributes&transactional != 0 && aborting.covers(producer, b.base) {
-		return dst, nil
+		return dst, b.last + 1, nil
 	}
-	count := int32(binary.BigEndian.Uint32(raw[recordCountAt:])) //nolint:gosec // as above
-	body := raw[batchHeader:]
-	if codec := attributes & compressionSet; codec != 0 {
-		var err error
-		if body, err = inflate(body, compress.Compression(codec)); err != nil {
+	h := header{
+		base: b.base, last: b.last, codec: compress.Compression(attributes & compressionSet),
+		count: int32(binary.BigEndian.Uint32(raw[recordCountAt:])), //nolint:gosec // as above
+		times: times{
+			first: int64(binary.BigEndian.Uint64(raw[firstTimeAt:])), //nolint:gosec // as above
+			max:   int64(binary.BigEndian.Uint64(raw[maxTimeAt:])),   //nolint:gosec // as above
+			fixed: attributes&logAppendTime != 0,
+		},
+	}
+	decode, body := decodeRecords, raw[batchHeader:]
+	if h.codec != 0 {
+		inflated, err := inflate(body, h.codec)
+		switch {
+		case errors.Is(err, errOversized):
+			decode = decodeOversized
+		case err != nil:
 			return fail(err)
+		default:
+			body = inflated
 		}
 	}
-	t := times{
-		first: int64(binary.BigEndian.Uint64(raw[firstTimeAt:])), //nolint:gosec // as above
-		max:   int64(binary.BigEndian.Uint64(raw[maxTimeAt:])),   //nolint:gosec // as above
-		fixed: attributes&logAppendTime != 0,
+	if dst, reached, err = decode(dst, body, h, f); err != nil {
+		return fail(err)
 	}
-	least := b.base
-	for range count {
-		record, rest, err := decodeRecord(body, b.base, t)
-		if err == nil && (record.Offset < least || record.Offset > b.last) {
+	return dst, reached, nil
+}
+
+// decodeRecords decodes the records of a batch.
+func decodeRecords(dst []push.Record, body []byte, h header, f Fetched) (records []push.Record, reached int64, err error) {
+	least := h.base
+	for range h.count {
+		record, rest, err := decodeRecord(body, h.base, h.times)
+		if err == nil && (record.Offset < least || record.Offset > h.last) {
 			err = errOrder
 		}
 		if err != nil {
-			return fail(err)
+			return dst, h.base, err
 		}
 		least = record.Offset + 1
 		body = rest
@@ -169,7 +188,7 @@ func decodeBatch(dst []push.Record, b batch, f Fetched, aborting *abortions) ([]
 			dst = append(dst, record)
 		}
 	}
-	return dst, nil
+	return dst, h.last + 1, nil
 }
 
 // times of a batch: each record has its own, unless the broker's append time
@@ -250,7 +269,7 @@ func inflate(body []byte, c compress.Compression) ([]byte, error) {
 		return nil, fmt.Errorf("inflating %s: %w", codec.Name(), err)
 	}
 	if len(inflated) > maxInflated {
-		return nil, fmt.Errorf("inflates to more than %d bytes", maxInflated)
+		return nil, errOversized
 	}
 	return inflated, nil
 }
