@@ -7,18 +7,18 @@ import (
 	"context"
 	"crypto/subtle"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"net/http/pprof"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"go.uber.org/zap"
+
+	"pushgate/internal/listen"
 )
 
 // Config of the admin listener.
@@ -61,20 +61,16 @@ type Params struct {
 // are answered while the node is still starting.
 type Server struct {
 	http     *http.Server
-	listener net.Listener
+	listener *listen.Listener
 	checks   []Check
 	log      *zap.Logger
 }
 
 // New binds the listener.
 func New(ctx context.Context, p Params) (*Server, error) {
-	var lc net.ListenConfig
-	listener, err := lc.Listen(ctx, "tcp", p.Config.Listen)
-	if errors.Is(err, syscall.EADDRINUSE) {
-		return nil, fmt.Errorf("admin listener: %s is in use already: stop what listens there, or set admin.listen", p.Config.Listen)
-	}
+	listener, err := listen.Bind(ctx, "admin listener", "admin.listen", p.Config.Listen)
 	if err != nil {
-		return nil, fmt.Errorf("admin listener: %w", err)
+		return nil, err
 	}
 	s := &Server{listener: listener, checks: p.Checks, log: p.Logger.Named("admin")}
 	mux := http.NewServeMux()
@@ -97,34 +93,11 @@ func New(ctx context.Context, p Params) (*Server, error) {
 func (s *Server) Addr() string { return s.listener.Addr().String() }
 
 // Close stops listening; for a server that was never run.
-func (s *Server) Close() error {
-	if err := s.listener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
-		return fmt.Errorf("admin listener: %w", err)
-	}
-	return nil
-}
+func (s *Server) Close() error { return s.listener.Close() }
 
 // Run serves until ctx ends and the requests under way are answered, or two
 // seconds after.
-func (s *Server) Run(ctx context.Context) error {
-	ended := make(chan error, 1)
-	go func() { ended <- s.http.Serve(s.listener) }()
-	select {
-	case err := <-ended:
-		return fmt.Errorf("admin listener: %w", err)
-	case <-ctx.Done():
-	}
-	const patience = 2 * time.Second
-	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
-	defer cancel()
-	if err := s.http.Shutdown(last); err != nil {
-		_ = s.http.Close()
-	}
-	if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("admin listener: %w", err)
-	}
-	return nil
-}
+func (s *Server) Run(ctx context.Context) error { return s.listener.Serve(ctx, s.http) }
 
 // readiness is the answer of /readyz.
 type readiness struct {

@@ -216,3 +216,22 @@ func TestWhatIsWrittenLaterThanUntilIsLeftOut(t *testing.T) {
 	assert.Zero(t, r.audit(func(p *audit.Params) { p.Until = time.Now().Add(-time.Minute) }).Messages)
 	assert.Equal(t, 3, r.audit().Messages)
 }
+
+func TestAMessageThatWasDeliveredBeforeItsHomeChangedIsExplained(t *testing.T) {
+	r := newRig(t)
+	user := "42"
+	before := 1 - push.Home(user, partitions) // where it lived with fewer partitions
+	rec := push.Record{Key: []byte(user), Value: []byte("{}"), Headers: push.NewHeaders(push.Header{Key: push.HeaderID, Value: []byte("m")})}
+	first := r.write("push.requests", before, rec)
+	found, err := r.c.Find(t.Context(), "push.requests", before, []int64{first})
+	require.NoError(t, err)
+	m, err := push.ParseRequest(&found[0], "push.requests", push.Limits{DefaultTTL: time.Hour})
+	require.NoError(t, err)
+	l := m.Lineage()
+	l.Attempt++
+	again := r.write("push.requests", before, push.OfferRecord(&found[0], l, first))
+	r.settled[before] = again + 1
+	receipt := push.Receipt{Node: "a", Epoch: 1, Delivered: []int64{again}, ReadThrough: 100}
+	r.write("push.receipts", before, push.Record{Value: receipt.AppendBinary(nil)})
+	assert.Equal(t, audit.Ledger{Messages: 1, Delivered: 1, Offerings: 2}, r.audit())
+}

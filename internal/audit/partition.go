@@ -12,6 +12,8 @@ type account struct {
 	offset    int64 // of an offering of it that is not explained yet
 	delivered int
 	state     state
+	// foreign: the user's home is another partition.
+	foreign bool
 }
 
 // state is the furthest a message has come; a greater one wins.
@@ -111,12 +113,7 @@ func (a *auditor) offering(rec *push.Record, number int32, settled int64, e *evi
 	id := identity{string(rec.Key), m.ID, m.FirstSeen.UnixMilli()}
 	at, times := a.stateOf(rec, &m, id, settled, e)
 	atHome := invalid != nil || push.Home(rec.Key, a.partitions) == number
-	if !atHome && at == unexplained {
-		a.ledger.Rehomed++
-		a.moved[id] = moved{number, rec.Offset}
-		return
-	}
-	if _, came := rec.Headers.Get(push.HeaderMessageID); came && m.EndsWait == push.NoWait {
+	if _, came := rec.Headers.Get(push.HeaderMessageID); atHome && came && m.EndsWait == push.NoWait {
 		a.arrived[id] = true
 	}
 	one := accounts[id]
@@ -124,6 +121,7 @@ func (a *auditor) offering(rec *push.Record, number int32, settled int64, e *evi
 		one = &account{}
 		accounts[id] = one
 	}
+	one.foreign = !atHome
 	one.delivered += times
 	if at == unexplained {
 		one.offset = rec.Offset
@@ -153,6 +151,11 @@ func (a *auditor) stateOf(rec *push.Record, m *push.Message, id identity, settle
 
 // enter adds a message to the ledger.
 func (a *auditor) enter(number int32, id identity, one *account) {
+	if one.foreign && one.state == unexplained {
+		a.ledger.Rehomed++
+		a.moved[id] = moved{number, one.offset}
+		return
+	}
 	a.ledger.Messages++
 	a.ledger.Repeats += max(one.delivered-1, 0)
 	switch one.state {

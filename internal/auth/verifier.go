@@ -96,9 +96,11 @@ func (v *Verifier) Close() { v.stop() }
 func (v *Verifier) useKeySet(ctx context.Context, address string) error {
 	const patience = 10 * time.Second
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	must := false // a node without keys would refuse everybody
 	set, err := keyfunc.NewDefaultOverrideCtx(background, []string{address}, keyfunc.Override{
-		Client:      &http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true, Proxy: http.ProxyFromEnvironment}},
-		HTTPTimeout: patience,
+		NoErrorReturnFirstHTTPReq: &must,
+		Client:                    &http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true, Proxy: http.ProxyFromEnvironment}},
+		HTTPTimeout:               patience,
 	})
 	if err != nil {
 		stop()
@@ -192,7 +194,7 @@ func (v *Verifier) Verify(_ context.Context, token string) (Identity, error) {
 	}
 	id := Identity{User: user, Scopes: scopes(claims)}
 	if exp, err := claims.GetExpirationTime(); err == nil && exp != nil {
-		id.Expires = exp.Time
+		id.Expires = exp.Add(v.config.JWT.Leeway) // until then it is accepted
 	}
 	return id, nil
 }

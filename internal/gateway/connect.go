@@ -83,8 +83,8 @@ func (s *Server) connect(w http.ResponseWriter, r *http.Request) {
 	if err := s.Hub.Add(opened); err != nil {
 		opened.Close(session.CloseGoElsewhere)
 	}
-	conn.Start(opened)
 	s.upgrades.WithLabelValues(resultOpened).Inc()
+	conn.Start(opened)
 }
 
 // admit checks everything that can be checked before the upgrade. What it admits

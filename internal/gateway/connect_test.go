@@ -240,7 +240,7 @@ func TestAUserMayHaveAnyNameAnAddressCanHold(t *testing.T) {
 }
 
 func TestASessionEndsWithItsToken(t *testing.T) {
-	r := newRig(t)
+	r := newRig(t, func(r *rig) { r.auth.JWT.Leeway = 0 })
 	token, err := auth.Sign(r.auth.JWT, auth.Grant{User: "42", TTL: time.Second})
 	require.NoError(t, err)
 	c, err := r.dial("/websocket/all/42", ws.DialParams{Header: bearer(token)})

@@ -30,6 +30,10 @@ type produced struct {
 
 // produce writes a message to Kafka: POST /v1/users/{userId}/messages.
 func (s *Server) produce(w http.ResponseWriter, r *http.Request) {
+	if !s.Config.originAllowed(r) {
+		problem{Status: http.StatusForbidden, Error: "this origin may not post", Hint: "add it to gateway.allowed_origins"}.write(w)
+		return
+	}
 	id, refusal := s.authenticate(r)
 	switch {
 	case refusal != nil:

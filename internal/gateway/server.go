@@ -3,11 +3,8 @@ package gateway
 import (
 	"context"
 	"errors"
-	"fmt"
-	"net"
 	"net/http"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -15,6 +12,7 @@ import (
 
 	"pushgate/internal/auth"
 	"pushgate/internal/hub"
+	"pushgate/internal/listen"
 	"pushgate/internal/push"
 	"pushgate/internal/session"
 	"pushgate/internal/ws"
@@ -45,7 +43,7 @@ type Params struct {
 type Server struct {
 	Params
 	log      *zap.Logger
-	listener net.Listener
+	listener *listen.Listener
 	http     *http.Server
 	upgrades *prometheus.CounterVec
 	rate     rate
@@ -54,13 +52,9 @@ type Server struct {
 
 // New binds the listener; nothing is accepted before Run.
 func New(ctx context.Context, p Params) (*Server, error) {
-	var lc net.ListenConfig
-	listener, err := lc.Listen(ctx, "tcp", p.Config.Listen)
-	if errors.Is(err, syscall.EADDRINUSE) {
-		return nil, fmt.Errorf("gateway listener: %s is in use already: stop what listens there, or set gateway.listen", p.Config.Listen)
-	}
+	listener, err := listen.Bind(ctx, "gateway listener", "gateway.listen", p.Config.Listen)
 	if err != nil {
-		return nil, fmt.Errorf("gateway listener: %w", err)
+		return nil, err
 	}
 	s := &Server{
 		Params: p, log: p.Logger.Named("gateway"), listener: listener,
@@ -90,34 +84,11 @@ func New(ctx context.Context, p Params) (*Server, error) {
 func (s *Server) Addr() string { return s.listener.Addr().String() }
 
 // Close stops listening; for a server that was never run.
-func (s *Server) Close() error {
-	if err := s.listener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
-		return fmt.Errorf("gateway listener: %w", err)
-	}
-	return nil
-}
+func (s *Server) Close() error { return s.listener.Close() }
 
 // Run serves until ctx ends and the requests under way are answered, or two
 // seconds after. Sessions are not requests: they live on.
-func (s *Server) Run(ctx context.Context) error {
-	ended := make(chan error, 1)
-	go func() { ended <- s.http.Serve(s.listener) }()
-	select {
-	case err := <-ended:
-		return fmt.Errorf("gateway listener: %w", err)
-	case <-ctx.Done():
-	}
-	const patience = 2 * time.Second
-	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
-	defer cancel()
-	if err := s.http.Shutdown(last); err != nil {
-		_ = s.http.Close()
-	}
-	if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("gateway listener: %w", err)
-	}
-	return nil
-}
+func (s *Server) Run(ctx context.Context) error { return s.listener.Serve(ctx, s.http) }
 
 func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()

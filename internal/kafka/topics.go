@@ -56,8 +56,8 @@ func (c Config) TopicSpecs(partitions int32, replication int16, maxPayload int) 
 	largest := max(maxPayload, 1<<20)
 	return []TopicSpec{
 		spec(c.Topics.Requests, largest+headerRoom, 7*day),
-		// Waits live as long as their messages: this must exceed the longest time
-		// to live in use.
+		// Waits are written anew every custody.offline_recheck: this must exceed that
+		// and the longest time without any custodian.
 		spec(c.Topics.Retry, largest+2*headerRoom, 8*day),
 		spec(c.Topics.DeadLetter, largest+3*headerRoom, 30*day),
 		spec(c.Topics.Receipts, largest, 2*day),
@@ -131,7 +131,9 @@ func compare(is, should TopicSpec) []TopicDifference {
 	}
 	for _, name := range slices.Sorted(maps.Keys(should.Configs)) {
 		a, b := is.Configs[name], should.Configs[name]
-		if a == b {
+		// Fewer copies than min.insync.replicas asks for would make a topic that
+		// cannot be written to.
+		if a == b || name == minInsync && is.Replication < 3 {
 			continue
 		}
 		switch name {

@@ -32,7 +32,7 @@ type Message struct {
 	TraceParent string
 
 	// Time is when the event happened by the producer's word, else when the
-	// record was written.
+	// message was first written.
 	Time time.Time
 	// FirstSeen is when the message was first written to the request topic.
 	FirstSeen time.Time

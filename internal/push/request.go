@@ -44,7 +44,6 @@ func ParseRequest(rec *Record, topic string, limits Limits) (Message, error) {
 		Attempt:   1,
 		EndsWait:  NoWait,
 		FirstSeen: rec.Time,
-		Time:      rec.Time,
 		Data:      rec.Value,
 	}
 	var first *InvalidError
@@ -63,6 +62,9 @@ func ParseRequest(rec *Record, topic string, limits Limits) (Message, error) {
 	}
 	if m.Expires.IsZero() {
 		m.Expires = m.FirstSeen.Add(limits.DefaultTTL)
+	}
+	if m.Time.IsZero() {
+		m.Time = m.FirstSeen // the same in each offering
 	}
 	if text := checkUser(rec.Key); text != "" {
 		invalid("%s", text)
