@@ -31,6 +31,7 @@ func TestKillingTheOnlyBrokerLosesNothing(t *testing.T) {
 	load.during(2*time.Second, func() {
 		require.NoError(t, c.Kill(0))
 		require.True(t, poll(15*time.Second, func() bool { return a.notReady("kafka") }), "readiness says so")
+		require.False(t, poll(6*time.Second, a.isReady), "and goes on saying so")
 		require.NoError(t, c.Restart(t.Context(), 0))
 		a.ready(60 * time.Second)
 		b.ready(60 * time.Second)

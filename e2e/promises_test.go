@@ -354,7 +354,7 @@ func TestAProducerCanAwaitWhatBecameOfItsMessages(t *testing.T) {
 		assert.Equal(t, 5, strings.Count(said, " delivered after "), said)
 		assert.Len(t, c.ids(), 5)
 		said = finished(t, 1, d.env(), "send", "--user", "43", "--ttl", "300ms", "--wait")
-		assert.Contains(t, said, " expired expired after ")
+		assert.Contains(t, said, " expired after ")
 
 		d.send(message{id: "m", user: "44"})
 		require.True(t, poll(10*time.Second, func() bool { return n.metric("pushgate_waiting") == 1 }))

@@ -20,7 +20,11 @@ func (p *program) auditCommand() *cobra.Command {
 		Short: "Add up what became of the messages of a stretch of time; exit 1 where one is unexplained",
 		Long: `Read the topics and check that each message was delivered, has expired, was
 dead-lettered, waits, or is under way, and name each that is none of it. Nothing
-is changed. It works while the platform does; what is under way is counted as such.`,
+is changed. It works while the platform does; what is under way is counted as such.
+
+Offerings are records of the request topic: a message that is offered again, or
+moved to its user's home, has several. Repeats are deliveries beyond the first of
+a message.`,
 		Args: cobra.NoArgs,
 	}
 	cmd.Flags().StringVar(&since, "since", "1h", "messages written since then: a time (RFC 3339) or a duration ago")

@@ -101,13 +101,13 @@ func (p *program) dev(ctx context.Context, c config.Config, demo bool) error {
 
 // welcome says where things are.
 func (p *program) welcome(c config.Config, d *app.Dev) {
-	_, _ = fmt.Fprintf(p.Out, `Pushgate is running. Its data is in %s; Ctrl-C stops it.
+	_, _ = fmt.Fprintf(p.Out, `Pushgate is running (process %d). Its data is in %s; Ctrl-C stops it.
 
   clients    ws://%s/websocket/{type}/{user}
   producers  %s, topic %s (any Kafka client)
   health     http://%s/readyz, metrics at /metrics
 
-`, c.Dev.DataDir, d.GatewayAddr(), d.BrokerAddr(), c.Kafka.Topics.Requests, d.AdminAddr())
+`, os.Getpid(), c.Dev.DataDir, d.GatewayAddr(), d.BrokerAddr(), c.Kafka.Topics.Requests, d.AdminAddr())
 }
 
 // suggest says what to try.

@@ -91,7 +91,7 @@ func (p *program) tellState(f listenFlags) func(client.State, error) {
 			if talk {
 				_, _ = fmt.Fprintf(p.Err, "connected as %s to %s\n", f.user, f.url)
 			}
-		case s == client.Closed && err != nil && !told:
+		case s == client.Closed && err != nil && !told && client.Passing(err):
 			told = true
 			_, _ = fmt.Fprintf(p.Err, "%s; connecting again\n", err)
 		}

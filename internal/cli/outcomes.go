@@ -79,7 +79,7 @@ func (a *awaited) print(ctx context.Context, atMost time.Duration) error {
 
 func (p *program) printOutcome(r push.OutcomeReport) error {
 	line := fmt.Sprintf("%s %s", r.ID, r.Outcome)
-	if r.Reason != push.ReasonNone {
+	if r.Reason != push.ReasonNone && r.Reason.String() != r.Outcome.String() {
 		line += " " + r.Reason.String()
 	}
 	_, err := fmt.Fprintf(p.Out, "%s after %s at %s\n", printable(line), r.Settled.Sub(r.Accepted).Round(time.Millisecond), printable(r.Node))

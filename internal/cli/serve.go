@@ -4,7 +4,6 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
-	"go.uber.org/zap"
 
 	"pushgate/internal/app"
 )
@@ -35,7 +34,6 @@ second signal ends it at once.`,
 			return err
 		}
 		if err := node.Run(cmd.Context()); err != nil {
-			logger.Error("the node has ended", zap.Error(err))
 			return fmt.Errorf("the node has ended: %w", err)
 		}
 		return nil

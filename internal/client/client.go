@@ -135,7 +135,7 @@ func (c *Client) stay(ctx context.Context, take func(*ws.ClientConn, []byte) err
 			return nil
 		}
 		c.p.OnState(Closed, err)
-		if !passing(err) {
+		if !Passing(err) {
 			return err
 		}
 		if !c.opened.IsZero() && time.Since(c.opened) > steady {
@@ -155,9 +155,9 @@ func (c *Client) stay(ctx context.Context, take func(*ws.ClientConn, []byte) err
 // over says whether a connection ended because it was wanted.
 func over(ctx context.Context, err error) bool { return ctx.Err() != nil || errors.Is(err, ErrStop) }
 
-// passing says whether connecting again may help. What the caller's own code
+// Passing says whether connecting again may help. What the caller's own code
 // returned is looked at first: it may wrap an error of a connection of its own.
-func passing(err error) bool {
+func Passing(err error) bool {
 	if _, ok := errors.AsType[*handlerError](err); ok {
 		return false
 	}

@@ -16,13 +16,12 @@ func (c LogConfig) NewLogger() (*zap.Logger, error) {
 	z := zap.NewProductionConfig()
 	if c.Format == "console" {
 		z = zap.NewDevelopmentConfig()
-		z.DisableStacktrace = true
 		z.EncoderConfig.EncodeTime = zapcore.TimeEncoderOfLayout("15:04:05.000")
 	}
 	z.Level = zap.NewAtomicLevelAt(level)
 	// A flood of one line must not hide the others, but nothing rare is dropped.
 	z.Sampling = &zap.SamplingConfig{Initial: 100, Thereafter: 1000}
-	z.DisableCaller = true
+	z.DisableCaller, z.DisableStacktrace = true, true
 	z.EncoderConfig.EncodeDuration = zapcore.StringDurationEncoder
 	if c.Format == "json" {
 		z.EncoderConfig.TimeKey = "time"

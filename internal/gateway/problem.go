@@ -39,5 +39,7 @@ func (p problem) write(w http.ResponseWriter) {
 func answer(w http.ResponseWriter, status int, body any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(body) // a client that is gone has no use for it
+	encoder := json.NewEncoder(w)
+	encoder.SetEscapeHTML(false) // it is read by people
+	_ = encoder.Encode(body)     // a client that is gone has no use for it
 }

@@ -121,7 +121,9 @@ func (s *Server) authenticate(r *http.Request) (auth.Identity, *problem) {
 	switch {
 	case err == nil:
 		return id, nil
-	case errors.As(err, &bad), errors.Is(err, auth.ErrNoToken):
+	case errors.Is(err, auth.ErrNoToken):
+		return id, &problem{Status: http.StatusUnauthorized, Error: err.Error()}
+	case errors.As(err, &bad):
 		return id, &problem{Status: http.StatusUnauthorized, Error: err.Error(), Hint: "get a new token and try again"}
 	default:
 		s.log.Error("token could not be verified", zap.Error(err))

@@ -32,7 +32,11 @@ func (h *Hub) Drain(ctx context.Context, over time.Duration, code ws.Code) error
 			case <-ctx.Done():
 				return h.undrained(ctx)
 			case <-timer.C:
+			case <-h.left:
 			}
+		}
+		if h.sessions.Load() == 0 {
+			break // nobody is left to be spread
 		}
 		s.Close(code)
 	}

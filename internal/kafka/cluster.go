@@ -140,9 +140,16 @@ func (c *Cluster) attemptWithin(ctx context.Context, api string, limit time.Dura
 		c.metrics.errors.WithLabelValues(api).Inc()
 		c.log.Debug("request failed", zap.String("api", api), zap.Error(err))
 	}
-	c.health.note(err)
+	// The client library answers questions about topics out of its memory: that is
+	// no sign of life.
+	if err != nil || api != apiMetadata {
+		c.health.note(err)
+	}
 	return err
 }
+
+// apiMetadata labels questions about topics.
+const apiMetadata = "metadata"
 
 // retry repeats a request until it succeeds, fails for good, or ctx ends.
 func (c *Cluster) retry(ctx context.Context, api string, do func(context.Context) error) error {

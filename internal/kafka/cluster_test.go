@@ -75,7 +75,7 @@ func TestEveryCompressionIsRead(t *testing.T) {
 		require.NoError(t, err)
 		for n := range 20 {
 			rec := &kgo.Record{Topic: requests, Key: []byte("u"), Value: fmt.Appendf(nil, "%d-%d", i, n)}
-			client.Produce(t.Context(), rec, nil)
+			client.Produce(t.Context(), rec, func(_ *kgo.Record, err error) { assert.NoError(t, err) })
 		}
 		require.NoError(t, client.Flush(t.Context()))
 		client.Close()
@@ -330,7 +330,7 @@ func TestTopicsAreAppliedOnceAndCheckedAfter(t *testing.T) {
 	config := kafka.DefaultConfig()
 	specs := config.TopicSpecs(4, 1, 1<<16)
 	err := c.CheckTopics(t.Context(), specs)
-	require.ErrorContains(t, err, "push.requests: missing")
+	require.ErrorContains(t, err, "push.requests is missing")
 	require.ErrorContains(t, err, "pushgate topics apply")
 	require.NoError(t, c.ApplyTopics(t.Context(), specs))
 	require.NoError(t, c.CheckTopics(t.Context(), specs))

@@ -27,7 +27,7 @@ const NoOffset int64 = -1
 // that is being created, until ctx ends.
 func (c *Cluster) Partitions(ctx context.Context, topic string) (int32, error) {
 	var count int
-	err := c.retry(ctx, "metadata", func(ctx context.Context) error {
+	err := c.retry(ctx, apiMetadata, func(ctx context.Context) error {
 		res, err := c.client.Metadata(ctx, &kafkago.MetadataRequest{Topics: []string{topic}})
 		switch {
 		case err != nil:

@@ -85,8 +85,14 @@ type TopicDifference struct {
 }
 
 func (d TopicDifference) String() string {
+	if d.What == whatMissing {
+		return fmt.Sprintf("%s is missing (%s)", d.Topic, d.Remedy)
+	}
 	return fmt.Sprintf("%s: %s is %s, should be %s (%s)", d.Topic, d.What, d.Is, d.Should, d.Remedy)
 }
+
+// whatMissing is the difference of a topic that is not there.
+const whatMissing = "missing"
 
 const applyRemedy = "pushgate topics apply"
 
@@ -107,7 +113,7 @@ func (c *Cluster) PlanTopics(ctx context.Context, specs []TopicSpec) ([]TopicDif
 		is, ok := found[s.Name]
 		if !ok {
 			all = append(all, TopicDifference{
-				Topic: s.Name, What: "missing", Is: "absent", Should: "present", Severity: Problem, Remedy: applyRemedy,
+				Topic: s.Name, What: whatMissing, Is: "absent", Should: "present", Severity: Problem, Remedy: applyRemedy,
 			})
 			continue
 		}
@@ -122,7 +128,8 @@ func compare(is, should TopicSpec) []TopicDifference {
 	differ := func(what, a, b string, s Severity, remedy string) {
 		all = append(all, TopicDifference{Topic: should.Name, What: what, Is: a, Should: b, Severity: s, Remedy: remedy})
 	}
-	if is.Partitions != should.Partitions {
+	// 0: as many as the request topic has, and there is none.
+	if should.Partitions != 0 && is.Partitions != should.Partitions {
 		remedy := applyRemedy
 		if is.Partitions > should.Partitions {
 			remedy = fmt.Sprintf("partitions cannot be taken away: %s --partitions %d", applyRemedy, is.Partitions)
@@ -284,7 +291,7 @@ func (c *Cluster) alterTopic(ctx context.Context, is, should TopicSpec) error {
 func (c *Cluster) DefaultReplication(ctx context.Context) (int16, error) {
 	const most = 3
 	var n int
-	err := c.retry(ctx, "metadata", func(ctx context.Context) error {
+	err := c.retry(ctx, apiMetadata, func(ctx context.Context) error {
 		res, err := c.client.Metadata(ctx, &kafkago.MetadataRequest{Topics: []string{}})
 		if err != nil {
 			return err //nolint:wrapcheck // wrapped by attempt
@@ -311,7 +318,7 @@ func (c *Cluster) describeTopics(ctx context.Context, specs []TopicSpec) (map[st
 		names = append(names, s.Name)
 	}
 	found := make(map[string]TopicSpec)
-	err := c.attempt(ctx, "metadata", func(ctx context.Context) error {
+	err := c.attempt(ctx, apiMetadata, func(ctx context.Context) error {
 		res, err := c.client.Metadata(ctx, &kafkago.MetadataRequest{Topics: names})
 		if err != nil {
 			return err //nolint:wrapcheck // wrapped by attempt

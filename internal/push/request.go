@@ -199,6 +199,9 @@ func checkUser(key []byte) string {
 	if len(key) == 0 {
 		return "no key: the key of a request is the user id"
 	}
+	if user := string(key); user == "." || user == ".." {
+		return fmt.Sprintf("user id %q cannot stand in an address", user)
+	}
 	return checkName("user id", string(key), MaxUserBytes)
 }
 

@@ -70,6 +70,7 @@ func Start(ctx context.Context, c Config) (*Broker, error) {
 		}
 		return nil, fmt.Errorf("embedded broker: %w", err)
 	}
+	stampAppendTime(b.Cluster)
 	return b, nil
 }
 
