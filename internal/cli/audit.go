@@ -48,12 +48,8 @@ a message.`,
 		}
 		defer func() { _ = cluster.Close() }()
 		topics := cluster.Topics()
-		present, err := cluster.PresentPartitions(cmd.Context(), topics.Requests)
-		if err != nil {
+		if _, err := partitionsOf(cmd.Context(), cluster, topics.Requests); err != nil {
 			return err
-		}
-		if present == 0 {
-			return fmt.Errorf("there is no topic %s: create the topics with pushgate topics apply", topics.Requests)
 		}
 		ledger, err := audit.Run(cmd.Context(), audit.Params{
 			Log: auditLog{Cluster: cluster, group: c.Custody.Group},

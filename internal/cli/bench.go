@@ -78,11 +78,8 @@ func (p *program) bench(ctx context.Context, f benchFlags) error {
 	}
 	defer func() { _ = cluster.Close() }()
 	params := bench.Params{Config: f.load, Topic: cluster.Topics().Requests, Log: cluster, Nap: bench.Nap, OnProgress: p.tellProgress()}
-	if params.Partitions, err = cluster.PresentPartitions(ctx, params.Topic); err != nil {
+	if params.Partitions, err = partitionsOf(ctx, cluster, params.Topic); err != nil {
 		return err
-	}
-	if params.Partitions == 0 {
-		return fmt.Errorf("there is no topic %s: create the topics with pushgate topics apply", params.Topic)
 	}
 	if params.NewDevice, err = f.devices(c); err != nil {
 		return err

@@ -94,12 +94,8 @@ func (p *program) eachLetter(ctx context.Context, f letterFlags, do func(deadlet
 	}
 	defer func() { _ = cluster.Close() }()
 	topic := c.Kafka.Topics.DeadLetter
-	present, err := cluster.PresentPartitions(ctx, topic)
-	if err != nil {
+	if _, err := partitionsOf(ctx, cluster, topic); err != nil {
 		return err
-	}
-	if present == 0 {
-		return fmt.Errorf("there is no topic %s: create the topics with pushgate topics apply", topic)
 	}
 	for letter, err := range deadletter.New(deadLetterLog{cluster}, topic).Letters(ctx, filter) {
 		if malformed, ok := errors.AsType[*deadletter.MalformedError](err); ok {

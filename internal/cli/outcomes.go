@@ -20,12 +20,9 @@ type awaited struct {
 // awaitOutcomes looks for outcomes of a user's messages from now on.
 func (p *program) awaitOutcomes(ctx context.Context, cluster *kafka.Cluster, user string) (*awaited, error) {
 	topic := cluster.Topics().Outcomes
-	count, err := cluster.PresentPartitions(ctx, topic)
+	count, err := partitionsOf(ctx, cluster, topic)
 	if err != nil {
 		return nil, err
-	}
-	if count == 0 {
-		return nil, fmt.Errorf("there is no topic %s: create the topics with pushgate topics apply", topic)
 	}
 	home := push.Home(user, count)
 	_, end, err := cluster.Bounds(ctx, topic, home)

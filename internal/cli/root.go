@@ -167,6 +167,16 @@ func (p *program) open(ctx context.Context) (*kafka.Cluster, config.Config, erro
 	return cluster, c, nil
 }
 
+// partitionsOf returns how many partitions a topic has; one that is not there is an
+// error that says what to type.
+func partitionsOf(ctx context.Context, cluster *kafka.Cluster, topic string) (int32, error) {
+	count, err := cluster.PresentPartitions(ctx, topic)
+	if err == nil && count == 0 {
+		err = fmt.Errorf("there is no topic %s: create the topics with pushgate topics apply", topic)
+	}
+	return count, err
+}
+
 // interactive says whether a stream is a terminal.
 func interactive(stream any) bool {
 	f, ok := stream.(*os.File)

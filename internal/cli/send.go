@@ -54,12 +54,8 @@ func (p *program) sendCommand() *cobra.Command {
 		defer func() { _ = cluster.Close() }()
 		publisher := cluster.NewPublisher(cluster.Topics().Requests)
 		defer publisher.Close()
-		present, err := cluster.PresentPartitions(cmd.Context(), cluster.Topics().Requests)
-		if err != nil {
+		if _, err := partitionsOf(cmd.Context(), cluster, cluster.Topics().Requests); err != nil {
 			return err
-		}
-		if present == 0 {
-			return fmt.Errorf("there is no topic %s: create the topics with pushgate topics apply", cluster.Topics().Requests)
 		}
 		if !f.wait {
 			return p.send(cmd, f, publisher, c.Limits(), p.printID)
