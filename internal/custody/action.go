@@ -48,6 +48,7 @@ type Action struct {
 	User      string
 
 	Attempt, Failures int
+	Order             int64
 	MayRepeat         bool
 	Reason            push.Reason
 	Text              string
@@ -69,9 +70,12 @@ func (m *Machine) act(e *entry, a Action) {
 	m.nextID++
 	a.ID, a.Origin, a.RetryAt = m.nextID, e.origin, e.retryAt
 	a.FromRetry = e.retryAt != notInRetry
-	a.MayRepeat = e.repeat
-	if e.owner != nil {
-		a.User = e.owner.name
+	a.Attempt, a.Failures, a.Order, a.MayRepeat = int(e.attempt), int(e.failures), e.order, e.repeat
+	if a.Kind == Offer {
+		a.Attempt++
+	}
+	if e.owner != none {
+		a.User = m.userOf(e).name
 	}
 	m.pending[a.ID] = pendingAction{kind: a.Kind, entry: e, report: a.Report}
 	m.actions = append(m.actions, a)
@@ -98,11 +102,16 @@ func (m *Machine) Done(id uint64, at int64) {
 	if !ok {
 		return
 	}
+	defer m.afterwards()
 	delete(m.pending, id)
 	e := p.entry
 	switch p.kind {
 	case MakeWait:
-		m.waitWritten(e, at)
+		if e.state == rewritePending {
+			m.rewritten(e, at)
+		} else {
+			m.waitWritten(e, at)
+		}
 	case Offer, MoveHome:
 		m.passToken(e, at)
 		m.report(e, push.OutcomeNone, e.reason, "")
@@ -117,43 +126,21 @@ func (m *Machine) Done(id uint64, at int64) {
 	case WriteOutcome:
 		m.concluded(e, p.report.Outcome, p.report.Reason, p.report.Node)
 	case EndWait:
-		m.retry.Advance(at + 1)
+		m.waitLog.advance(at + 1)
 		m.waitEnded(e)
 	}
 	m.trimReceipts()
 }
 
-// waitWritten: the message is safe in the retry log, its offering settles.
-func (m *Machine) waitWritten(e *entry, at int64) {
-	e.retryAt = at
-	m.retry.Track(at)
-	m.retry.Advance(at + 1)
-	delete(m.flights, e.origin)
-	m.waits[e.origin] = e
-	m.settle(e.origin)
-	e.claims = nil
-	switch {
-	case e.over:
-		m.conclude(e, push.Delivered, push.ReasonNone, "")
-	case e.foreign && m.restored:
-		m.moveHome(e, e.home)
-	case e.wanted && m.restored:
-		m.offerInTurn(e)
-	default:
-		e.enter(waiting)
-		if m.restored {
-			m.timers.add(e)
-		}
-		m.failedLate(e, e.late)
-	}
-}
-
 // waitEnded: nothing of the wait is needed any more.
 func (m *Machine) waitEnded(e *entry) {
 	m.release(e)
-	m.retry.Settle(e.retryAt)
+	var blocks []int64
+	if e.work != nil {
+		blocks = e.work.blocks
+	}
 	m.drop(e)
-	for _, o := range e.blocks {
+	for _, o := range blocks {
 		settled := m.blocked[o]
 		delete(m.blocked, o)
 		if settled {
@@ -169,7 +156,11 @@ func (m *Machine) Lost(id uint64) {
 	if !ok {
 		return
 	}
+	defer m.afterwards()
 	delete(m.pending, id)
+	if p.entry.state == rewritePending {
+		m.waitLog.rewriting--
+	}
 	m.release(p.entry)
 	m.leave(p.entry)
 	m.trimReceipts()
@@ -182,7 +173,11 @@ func (m *Machine) Refused(id uint64, text string) {
 	if !ok || p.kind == EndWait || p.kind == DeadLetter || p.kind == WriteOutcome {
 		return // no other place is left: the caller keeps trying
 	}
+	defer m.afterwards()
 	delete(m.pending, id)
+	if p.entry.state == rewritePending {
+		m.waitLog.rewriting--
+	}
 	m.die(p.entry, push.TooLarge, text)
 }
 
@@ -202,34 +197,36 @@ type Restored struct {
 // RestoreWait takes in a wait record read at takeover. A wait that was written
 // twice stands where it was written last.
 func (m *Machine) RestoreWait(r Restored) {
-	m.retry.Track(r.At)
-	m.retry.Advance(r.At + 1)
-	if e := m.waits[r.Origin]; e != nil {
-		m.retry.Settle(e.retryAt)
-		e.retryAt = r.At
+	if e := m.waitOf(r.Origin); e != nil {
+		m.waitLog.remove(e)
+		m.waitLog.add(e, r.At)
+		e.due, e.reason, e.failures = r.Due.UnixMilli(), r.Reason, uint16(r.Failures) //nolint:gosec // at most 32,768
 		return
 	}
-	e := &entry{
-		origin: r.Origin, retryAt: r.At, typ: m.intern(r.Type), timer: -1,
-		expires: r.Expires.UnixMilli(), due: r.Due.UnixMilli(),
-		attempt: r.Attempt, failures: r.Failures, reason: r.Reason,
-		foreign: r.Foreign, home: r.Home, size: r.Size, restored: true, repeat: r.MayRepeat,
+	e := m.newEntry(r.Type)
+	e.origin, e.order, e.reason = r.Origin, r.Order, r.Reason
+	e.expires, e.due, e.size = r.Expires.UnixMilli(), r.Due.UnixMilli(), r.Size
+	e.attempt, e.failures = uint16(r.Attempt), uint16(r.Failures) //nolint:gosec // at most 32,768
+	e.foreign, e.restored, e.repeat = r.Foreign, true, r.MayRepeat
+	if r.Foreign {
+		e.busy().home = r.Home
 	}
-	m.waits[r.Origin] = e
+	m.waits.put(e.self)
+	m.waitLog.add(e, r.At)
 	m.link(e, r.User)
-	e.enter(waiting)
+	m.enter(e, waiting)
 }
 
 // RestoreEnd takes in an end record read at takeover.
 func (m *Machine) RestoreEnd(origin int64) {
-	if e := m.waits[origin]; e != nil {
-		m.retry.Settle(e.retryAt)
+	if e := m.waitOf(origin); e != nil {
 		m.drop(e)
+		m.afterwards()
 	}
 }
 
 // RetryRead says that every retry record below next was read.
-func (m *Machine) RetryRead(next int64) { m.retry.Advance(next) }
+func (m *Machine) RetryRead(next int64) { m.waitLog.advance(next) }
 
 // Positions is what may be committed: nothing below these offsets is needed to
 // take over the partition.
@@ -241,7 +238,7 @@ func (m *Machine) Positions() Positions {
 	return Positions{
 		Requests: m.requests.Committable(),
 		Receipts: m.receipts.committable(),
-		Retry:    m.retry.Committable(),
+		Retry:    m.waitLog.committable(),
 	}
 }
 
@@ -250,6 +247,8 @@ type Stats struct {
 	InFlight, Waiting, Pending, Gateways int
 	// Early counts requests of which something was said that were not read yet.
 	Early int
+	// RetrySpan is how many retry records a successor would have to read.
+	RetrySpan int64
 	// Next is the next request to read; Unsettled the oldest that is not settled.
 	Next, Unsettled int64
 }
@@ -257,9 +256,9 @@ type Stats struct {
 // Stats returns the current counts.
 func (m *Machine) Stats() Stats {
 	return Stats{
-		InFlight: len(m.flights), Waiting: len(m.waits), Pending: len(m.pending), Gateways: len(m.gateways),
-		Early: len(m.early),
-		Next:  m.next, Unsettled: m.requests.Committable(),
+		InFlight: m.flights.n, Waiting: m.waits.n, Pending: len(m.pending), Gateways: len(m.gateways),
+		Early: len(m.early), RetrySpan: m.waitLog.span(),
+		Next: m.next, Unsettled: m.requests.Committable(),
 	}
 }
 
@@ -308,15 +307,15 @@ func (m *Machine) trimReceipts() {
 // hold keeps a receipt until what it caused for e is durable. A nil mark stands
 // for a receipt that is kept for another reason.
 func (m *Machine) hold(e *entry, mark *receiptMark) {
-	if mark != nil && e.mark == nil {
-		e.mark = mark
+	if mark != nil && e.busy().mark == nil {
+		e.work.mark = mark
 		mark.holds++
 	}
 }
 
 func (m *Machine) release(e *entry) {
-	if e.mark != nil {
-		e.mark.holds--
-		e.mark = nil
+	if e.work != nil && e.work.mark != nil {
+		e.work.mark.holds--
+		e.work.mark = nil
 	}
 }

@@ -2,7 +2,6 @@ package custody
 
 import (
 	"cmp"
-	"container/heap"
 	"slices"
 	"time"
 
@@ -17,73 +16,88 @@ const notInRetry int64 = -1
 type state uint8
 
 const (
-	inFlight state = iota
+	gone state = iota
+	inFlight
 	waitPending
 	waiting
+	rewritePending // its wait is written anew at the head of the retry log
 	offerPending
 	deathPending
 	movePending
 	endPending
 	outcomePending
-	gone
 )
 
 // countsAsWaiting is 1 for what counts against its user's limit, else 0. What is
 // on its way out does not count: its next offering would count twice.
-func (s state) countsAsWaiting() int {
-	if s == waitPending || s == waiting {
+func (s state) countsAsWaiting() int32 {
+	switch s {
+	case waitPending, waiting, rewritePending:
 		return 1
+	case gone, inFlight, offerPending, deathPending, movePending, endPending, outcomePending:
 	}
 	return 0
 }
 
-// entry is one offering that is not settled: in flight, or waiting.
+// entry is one offering that is not settled: in flight, or waiting. What merely
+// waits is this and nothing more: a partition may have a million of it.
 type entry struct {
 	origin  int64
 	retryAt int64 // offset of its wait record
-	typ     string
-	owner   *userEntries
-	// siblings: the other entries of the user, oldest first.
-	prev, next *entry
+	// order of the message among those of its user and type, where that is kept.
+	order        int64
+	expires, due int64 // Unix milliseconds
+	work         *work // nil while it merely waits
 
-	expires, due      int64         // Unix milliseconds
-	readAt            time.Duration // in observed time
-	attempt, failures int
+	self, owner  ref
+	prev, next   ref // the other entries of the user
+	older, newer ref // the other waits, by retryAt
+	timer        int32
+	typ          ref
+	size         int32
+
+	attempt, failures uint16
 	reason            push.Reason
 	state             state
 
-	// returned: it is among those that gateways gave up.
-	returned bool
-	// failed: an attempt of this offering failed, for reason.
-	failed bool
 	// wanted: a session for it was opened that has not seen it.
 	wanted bool
 	// ready: it waits for nothing but its turn in its user's window.
 	ready bool
-	// token: it has a place in its user's window.
-	token bool
-	size  int32
 	// restored: it is a wait of a predecessor's, who may have concluded it.
 	restored bool
 	// repeat: the message may go on as another offering, too.
 	repeat bool
-	// detail is what an outcome says beyond this; nil where outcomes are not
-	// written, and once the message waits: then its record has it.
-	detail *detail
-	// over: it was delivered while its wait was being written.
-	over bool
-	// late: it failed at a gateway while its wait was being written.
-	late push.Reason
-	// foreign: the user's home is the partition home, since partitions were added.
+	// foreign: the user's home is another partition, since partitions were added.
 	foreign bool
-	home    int32
-	// misnamed: another request stands at its origin now.
-	misnamed bool
+}
 
+// work is what has to be known of an entry while something is going on about it.
+type work struct {
+	readAt time.Duration // in observed time
 	claims []*gateway
 	blocks []int64 // offerings that settle when this wait has ended
 	mark   *receiptMark
-	timer  int // index in the timers heap, -1 when not in it
+	// detail is what an outcome says beyond the entry; nil where outcomes are not
+	// written, and once the message waits: then its record has it.
+	detail *detail
+	home   int32 // where a foreign user lives
+
+	// token: it has a place in its user's window.
+	token bool
+	// returned: it is among those that gateways gave up.
+	returned bool
+	// failed: an attempt of this offering failed, for entry.reason.
+	failed bool
+	// over: it was delivered while its wait was being written.
+	over   bool
+	overBy string // by which node
+	// ended: its wait has to end as soon as it is written.
+	ended bool
+	// late: it failed at a gateway while its wait was being written.
+	late push.Reason
+	// misnamed: another request stands at its origin now.
+	misnamed bool
 }
 
 // detail of an offering in flight.
@@ -93,130 +107,87 @@ type detail struct {
 	written  time.Time // when a gateway's word of it was first heard
 }
 
-// userEntries are the entries of one user.
-type userEntries struct {
-	name        string
-	first, last *entry
-	waiting     int // waits, and waits being written
-	window      window
+// newEntry returns an entry that is in no index yet.
+func (m *Machine) newEntry(typ string) *entry {
+	r, e := m.entries.take()
+	e.self, e.retryAt, e.timer, e.typ = r, notInRetry, noTimer, m.types.intern(typ)
+	return e
 }
 
-// link adds an entry to its user's list.
-func (m *Machine) link(e *entry, user string) {
-	u := m.users[user]
-	if u == nil {
-		u = &userEntries{name: user}
-		m.users[user] = u
+func (m *Machine) flight(origin int64) *entry { return m.entry(m.flights.find(origin)) }
+
+func (m *Machine) waitOf(origin int64) *entry { return m.entry(m.waits.find(origin)) }
+
+// entry returns the entry in a slot, nil for none.
+func (m *Machine) entry(r ref) *entry {
+	if r == none {
+		return nil
 	}
-	e.owner, e.prev = u, u.last
-	if u.last == nil {
-		u.first = e
-	} else {
-		u.last.next = e
-	}
-	u.last = e
+	return m.entries.at(r)
 }
+
+// busy returns the work of an entry, of one that merely waits a new one.
+func (e *entry) busy() *work {
+	if e.work == nil {
+		e.work = &work{}
+	}
+	return e.work
+}
+
+// rest forgets the work of an entry that begins to wait, unless there is still
+// something to be known.
+func (e *entry) rest() {
+	if w := e.work; w != nil && !w.token && !w.misnamed && w.mark == nil && len(w.blocks) == 0 && !e.foreign {
+		e.work = nil
+	}
+}
+
+func (e *entry) hasToken() bool { return e.work != nil && e.work.token }
+
+func (e *entry) isMisnamed() bool { return e.work != nil && e.work.misnamed }
 
 // isOf says whether a wait is that of an offering (later 0), or of the offering
 // before it (later 1). Offsets alone do not say so: a header may name any, and a
 // log that lost its end, or was made anew, gives them out again.
-func (e *entry) isOf(r *Request, later int) bool {
-	return e.owner.name == r.User && e.attempt+later == r.Attempt && e.expires == r.Expires.UnixMilli()
+func (m *Machine) isOf(e *entry, r *Request, later int) bool {
+	return m.userOf(e).name == r.User && int(e.attempt)+later == r.Attempt && e.expires == r.Expires.UnixMilli()
 }
 
-// unlink takes an entry off its user's list, and the user off the index with
-// the last one.
-func (m *Machine) unlink(e *entry) {
-	u := e.owner
-	if u == nil {
-		return
-	}
-	if e.prev == nil {
-		u.first = e.next
-	} else {
-		e.prev.next = e.next
-	}
-	if e.next == nil {
-		u.last = e.prev
-	} else {
-		e.next.prev = e.prev
-	}
-	e.owner, e.prev, e.next = nil, nil, nil
-	if u.first == nil {
-		delete(m.users, u.name)
-	}
-}
-
-func sortedByOrigin(entries map[int64]*entry) []*entry {
-	list := make([]*entry, 0, len(entries))
-	for _, e := range entries {
-		list = append(list, e)
-	}
+// allBy returns what one of the two indexes holds, by origin.
+func (m *Machine) allBy(x *index[int64]) []*entry {
+	list := make([]*entry, 0, x.n)
+	m.entries.each(func(e *entry) {
+		if e.state != gone && x.find(e.origin) == e.self {
+			list = append(list, e)
+		}
+	})
 	slices.SortFunc(list, func(a, b *entry) int { return cmp.Compare(a.origin, b.origin) })
 	return list
 }
 
-// timers holds waits by when something is to be done about them: offered again,
-// or expired.
-type timers struct{ heap timerHeap }
-
-func (t *timers) add(e *entry) { heap.Push(&t.heap, e) }
-
-func (t *timers) remove(e *entry) {
-	if e.timer >= 0 && e.timer < len(t.heap) && t.heap[e.timer] == e {
-		heap.Remove(&t.heap, e.timer)
+// enter moves an entry to another state and keeps count of its user's waits.
+func (m *Machine) enter(e *entry, s state) {
+	if e.owner != none {
+		m.userOf(e).waiting += s.countsAsWaiting() - e.state.countsAsWaiting()
+		if s != waiting {
+			m.setReady(e, false)
+		}
 	}
+	e.state = s
 }
 
-// due removes and returns a wait whose time has come, nil if there is none.
-func (t *timers) due(now int64) *entry {
-	if len(t.heap) == 0 || t.heap[0].wakeAt() > now {
-		return nil
+// drop forgets an entry.
+func (m *Machine) drop(e *entry) {
+	m.timers.remove(e)
+	m.enter(e, gone)
+	m.giveToken(e)
+	for _, x := range []*index[int64]{&m.flights, &m.waits} {
+		if x.find(e.origin) == e.self { // it may be misnamed
+			x.remove(e.origin)
+		}
 	}
-	e, _ := heap.Pop(&t.heap).(*entry)
-	return e
-}
-
-// wakeAt is when something is to be done about a wait, in Unix milliseconds.
-func (e *entry) wakeAt() int64 {
-	if e.ready {
-		return e.expires
-	}
-	return min(e.expires, e.due)
-}
-
-// timerHeap implements heap.Interface.
-type timerHeap []*entry
-
-func (h timerHeap) Len() int { return len(h) }
-
-func (h timerHeap) Less(i, j int) bool {
-	a, b := h[i].wakeAt(), h[j].wakeAt()
-	if a == b {
-		return h[i].origin < h[j].origin
-	}
-	return a < b
-}
-
-func (h timerHeap) Swap(i, j int) {
-	h[i], h[j] = h[j], h[i]
-	h[i].timer, h[j].timer = i, j
-}
-
-// Push is called by package heap only.
-func (h *timerHeap) Push(x any) {
-	e, _ := x.(*entry)
-	e.timer = len(*h)
-	*h = append(*h, e)
-}
-
-// Pop is called by package heap only.
-func (h *timerHeap) Pop() any {
-	old := *h
-	last := len(old) - 1
-	e := old[last]
-	old[last] = nil
-	*h = old[:last]
-	e.timer = -1
-	return e
+	m.waitLog.remove(e)
+	m.unlink(e)
+	m.types.release(e.typ)
+	m.entries.give(e.self)
 }

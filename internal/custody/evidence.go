@@ -49,6 +49,7 @@ func (m *Machine) Receipt(at int64, r *push.Receipt) {
 	if at < m.receipts.next {
 		return
 	}
+	defer m.afterwards()
 	g := m.gatewayOf(r)
 	if at >= m.heed {
 		m.heard(m.receipts.add(at), g, r)
@@ -123,19 +124,19 @@ func (m *Machine) buryTheSilent() {
 func (m *Machine) bury(g *gateway) {
 	g.gone = true
 	delete(m.gateways, g.node)
-	for _, e := range sortedByOrigin(m.flights) {
-		if e.state == inFlight && e.unclaim(g) && len(e.claims) == 0 {
+	for _, e := range m.allBy(&m.flights) {
+		if e.state == inFlight && e.work.unclaim(g) && len(e.work.claims) == 0 {
 			m.giveBack(e)
 		}
 	}
 }
 
-func (e *entry) unclaim(g *gateway) bool {
-	i := slices.Index(e.claims, g)
+func (w *work) unclaim(g *gateway) bool {
+	i := slices.Index(w.claims, g)
 	if i < 0 {
 		return false
 	}
-	e.claims = slices.Delete(e.claims, i, i+1)
+	w.claims = slices.Delete(w.claims, i, i+1)
 	return true
 }
 
@@ -147,11 +148,11 @@ func (m *Machine) word(origin int64, w earlyWord) {
 		m.early[origin] = append(m.early[origin], w)
 		return
 	}
-	if e := m.flights[origin]; e != nil {
+	if e := m.flight(origin); e != nil {
 		m.apply(e, w)
 		return
 	}
-	if e := m.waits[origin]; e != nil && !e.misnamed {
+	if e := m.waitOf(origin); e != nil && !e.isMisnamed() {
 		m.wordLate(e, w)
 	}
 }
@@ -162,6 +163,7 @@ func (m *Machine) wordLate(e *entry, w earlyWord) {
 	case wordDelivered:
 		m.deliveredLate(w.mark, e, w.from)
 	case wordFailed:
+		m.failedWhileWriting(e, w.reason)
 		m.failedLate(e, w.reason)
 	case wordClaimed: // a Delivered or Failed follows
 	}
@@ -169,33 +171,29 @@ func (m *Machine) wordLate(e *entry, w earlyWord) {
 
 // apply applies a gateway's word to an offering in flight.
 func (m *Machine) apply(e *entry, w earlyWord) {
-	if e.detail != nil && e.detail.written.IsZero() && w.status != wordFailed {
-		e.detail.written = m.now
+	if d := e.work.detail; d != nil && d.written.IsZero() && w.status != wordFailed {
+		d.written = m.now
 	}
 	switch w.status {
 	case wordDelivered:
-		if e.state == waitPending {
-			m.hold(e, w.mark)
-		}
-		m.delivered(e, w.from)
+		m.delivered(e, w.from, w.mark)
 	case wordClaimed:
-		if e.state == inFlight && !w.from.gone && !slices.Contains(e.claims, w.from) {
-			e.claims = append(e.claims, w.from)
+		if e.state == inFlight && !w.from.gone && !slices.Contains(e.work.claims, w.from) {
+			e.work.claims = append(e.work.claims, w.from)
 		}
 	case wordFailed:
-		switch {
-		case e.state == inFlight:
+		if e.state == inFlight {
 			m.failedAt(e, w.from, w.reason)
-		case e.state == waitPending && w.reason.UsesAttempt():
-			e.late = w.reason
+		} else {
+			m.failedWhileWriting(e, w.reason)
 		}
 	}
 }
 
 // applyEarly applies what was said of an offering before it was read.
-func (m *Machine) applyEarly(e *entry, words []earlyWord) {
+func (m *Machine) applyEarly(origin int64, words []earlyWord) {
 	for _, w := range words {
-		if m.flights[e.origin] == e {
+		if e := m.flight(origin); e != nil {
 			m.apply(e, w)
 		}
 	}
@@ -204,13 +202,13 @@ func (m *Machine) applyEarly(e *entry, words []earlyWord) {
 // failedAt takes in that one gateway could not deliver. While another gateway
 // answers for the message, nothing is decided.
 func (m *Machine) failedAt(e *entry, g *gateway, reason push.Reason) {
-	e.unclaim(g)
+	e.work.unclaim(g)
 	if reason.UsesAttempt() {
-		e.failed, e.reason = true, reason
+		e.work.failed, e.reason = true, reason
 	}
 	switch {
-	case len(e.claims) > 0:
-	case e.failed:
+	case len(e.work.claims) > 0:
+	case e.work.failed:
 		m.attemptFailed(e)
 	default:
 		m.giveBack(e) // the user left; others may hold them
@@ -219,13 +217,13 @@ func (m *Machine) failedAt(e *entry, g *gateway, reason push.Reason) {
 
 // giveBack puts an offering that a gateway gave up under judgement again.
 func (m *Machine) giveBack(e *entry) {
-	if e.failed {
+	if e.work.failed {
 		m.attemptFailed(e)
 		return
 	}
-	if !e.returned {
-		e.returned, m.jumbled = true, true
-		m.returned = append(m.returned, e)
+	if !e.work.returned {
+		e.work.returned, m.jumbled = true, true
+		m.returned = append(m.returned, e.origin)
 	}
 }
 
@@ -236,18 +234,26 @@ func (m *Machine) judge() {
 		return
 	}
 	for len(m.queue) > 0 {
-		e := m.queue[0]
-		open := e.state == inFlight && len(e.claims) == 0 && m.flights[e.origin] == e
-		if open && !m.seenByAll(e) {
+		e := m.open(m.queue[0])
+		if e != nil && !m.seenByAll(e) {
 			break
 		}
-		m.queue[0] = nil
 		m.queue = m.queue[1:]
-		if open {
+		if e != nil {
 			m.nobodyHere(e)
 		}
 	}
 	m.judgeReturned()
+}
+
+// open returns the entry at an origin if it is in flight and no gateway answers
+// for it, else nil.
+func (m *Machine) open(origin int64) *entry {
+	e := m.flight(origin)
+	if e == nil || e.state != inFlight || len(e.work.claims) > 0 {
+		return nil
+	}
+	return e
 }
 
 // judgeReturned is the same for what gateways gave up. It looks no further than the
@@ -255,19 +261,19 @@ func (m *Machine) judge() {
 // may be tens of thousands, and this is done with every receipt.
 func (m *Machine) judgeReturned() {
 	if m.jumbled {
-		slices.SortFunc(m.returned, func(a, b *entry) int { return cmp.Compare(a.origin, b.origin) })
+		slices.Sort(m.returned)
 		m.jumbled = false
 	}
 	for len(m.returned) > 0 {
-		e := m.returned[0]
-		open := e.state == inFlight && len(e.claims) == 0
-		if open && !m.seenByAll(e) {
+		e := m.open(m.returned[0])
+		if e != nil && !m.seenByAll(e) {
 			return
 		}
-		e.returned = false
-		m.returned[0] = nil
+		if claimed := m.flight(m.returned[0]); claimed != nil {
+			claimed.work.returned = false
+		}
 		m.returned = m.returned[1:]
-		if open {
+		if e != nil {
 			m.nobodyHere(e)
 		}
 	}
@@ -281,7 +287,7 @@ func (m *Machine) seenByAll(e *entry) bool {
 		if g.readThrough > e.origin {
 			continue
 		}
-		if m.observed-max(g.progressed, e.readAt) <= m.policy.Custody.Window {
+		if m.observed-max(g.progressed, e.work.readAt) <= m.policy.Custody.Window {
 			return false
 		}
 	}
@@ -296,20 +302,20 @@ func (m *Machine) connected(mark *receiptMark, b push.Binding, readThrough int64
 	if readThrough > m.next {
 		m.bindEarly(b.User, earlyBinding{session: b.Type, readThrough: readThrough, mark: mark})
 	}
-	u := m.users[b.User]
+	u := m.named(b.User)
 	if u == nil {
 		return
 	}
-	for e := u.first; e != nil; {
-		following := e.next // leaving may unlink e
-		if push.Takes(b.Type, e.typ) && e.origin < readThrough {
+	for r := u.first; r != none; {
+		e := m.entries.at(r)
+		r = e.next // leaving may unlink e
+		if push.Takes(b.Type, m.types.name(e.typ)) && e.origin < readThrough {
 			e.wanted = true
 			m.hold(e, mark)
 			if e.state == waiting && m.restored {
 				m.leaveWaiting(e)
 			}
 		}
-		e = following
 	}
 }
 

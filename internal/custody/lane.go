@@ -197,7 +197,7 @@ func (l *lane) record(a Action, sources map[source]push.Record) (push.Record, bo
 	}
 	m, _ := push.ParseRequest(&src, l.Topics.Requests, push.Limits{DefaultTTL: l.Limits.DefaultTTL}) // judged before
 	lineage := m.Lineage()
-	lineage.Attempt, lineage.Failures, lineage.MayRepeat = a.Attempt, a.Failures, a.MayRepeat
+	lineage.Attempt, lineage.Failures, lineage.Order, lineage.MayRepeat = a.Attempt, a.Failures, a.Order, a.MayRepeat
 	endsWait := push.NoWait
 	if a.FromRetry {
 		endsWait = a.Origin

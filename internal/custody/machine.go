@@ -1,6 +1,7 @@
 package custody
 
 import (
+	"hash/maphash"
 	"maps"
 	"slices"
 	"time"
@@ -19,6 +20,9 @@ type Policy struct {
 	DropExpired bool
 	// Outcomes: what became of each message is written to the outcome topic.
 	Outcomes bool
+	// Strict: a message is offered only when all earlier ones of its user and type
+	// are settled. What producers wrote is then given in with attempt 0.
+	Strict bool
 }
 
 // Start says where a Machine takes over its partition.
@@ -42,6 +46,8 @@ type Request struct {
 	ID, User, Type    string
 	Accepted, Expires time.Time
 	Attempt, Failures int
+	// Order: see push.Lineage.
+	Order int64
 	// EndsWait is the origin of the wait this offering ends, push.NoWait if none.
 	EndsWait int64
 	// Size of the record in bytes.
@@ -73,22 +79,25 @@ type Machine struct {
 	restored   bool
 
 	requests *offsets.Tracker
-	retry    *offsets.Tracker
 	receipts receiptMarks
 	heed     int64 // receipts below speak of gateways only
 	next     int64 // of requests: everything below was read
 	replayed int64 // of requests: below, a predecessor may have concluded
 
-	flights  map[int64]*entry
-	waits    map[int64]*entry
-	users    map[string]*userEntries
+	entries  slab[entry]
+	flights  index[int64] // entries in flight, by origin
+	waits    index[int64] // the others
+	users    slab[user]
+	byName   index[string]
+	touched  []turnOf
+	types    typeTable
 	gateways map[string]*gateway
-	types    map[string]string // interned business types
 
-	queue    []*entry // in flight and unclaimed, by offset
-	returned []*entry // unclaimed again after a gateway gave them up
-	jumbled  bool     // returned is not in order
-	timers   timers   // waits by when something is to be done about them
+	queue    []int64 // origins in flight and unclaimed, in order
+	returned []int64 // origins unclaimed again after a gateway gave them up
+	jumbled  bool    // returned is not in order
+	timers   timers  // waits by when something is to be done about them
+	waitLog  waitLog // waits by where they are written
 
 	// inLog are offerings of waits that are in the log and were not read yet; they
 	// have a place in their user's window.
@@ -110,27 +119,35 @@ type Machine struct {
 // NewMachine returns a machine that is restoring: waits, receipts and requests
 // may be fed; nothing is judged or offered before Restored.
 func NewMachine(s Start) *Machine {
-	return &Machine{
+	m := &Machine{
 		policy:     s.Policy,
 		now:        s.Now,
 		observedAt: s.Now,
 		requests:   offsets.New(s.Requests),
-		retry:      offsets.New(s.Retry),
 		receipts:   receiptMarks{next: s.Receipts},
 		heed:       s.Heed,
 		next:       s.Requests,
 		replayed:   s.RequestsEnd,
-		flights:    make(map[int64]*entry),
-		waits:      make(map[int64]*entry),
-		users:      make(map[string]*userEntries),
 		gateways:   make(map[string]*gateway),
-		types:      make(map[string]string),
+		types:      typeTable{byName: make(map[string]ref)},
 		inLog:      make(map[int64]place),
 		early:      make(map[int64][]earlyWord),
 		earlyBound: make(map[string][]earlyBinding),
 		blocked:    make(map[int64]bool),
 		pending:    make(map[uint64]pendingAction),
 	}
+	m.timers.entries, m.waitLog = &m.entries, waitLog{entries: &m.entries, next: s.Retry}
+	byOrigin := index[int64]{
+		key:  func(r ref) int64 { return m.entries.at(r).origin },
+		hash: func(origin int64) uint64 { return mix(uint64(origin)) }, //nolint:gosec // bits
+	}
+	m.flights, m.waits = byOrigin, byOrigin
+	seed := maphash.MakeSeed()
+	m.byName = index[string]{
+		key:  func(r ref) string { return m.users.at(r).name },
+		hash: func(name string) uint64 { return maphash.String(seed, name) },
+	}
+	return m
 }
 
 // Request takes in the next record of the request topic. Offsets must grow; one
@@ -139,27 +156,30 @@ func (m *Machine) Request(r Request) {
 	if r.Offset < m.next {
 		return
 	}
+	defer m.afterwards()
 	m.requests.Track(r.Offset)
 	defer m.readUpTo(r.Offset + 1)
 	said := m.early[r.Offset]
 	delete(m.early, r.Offset)
 	from := m.endWaitOf(&r)
-	if w := m.waits[r.Offset]; w != nil {
-		if w.isOf(&r, 0) {
+	m.supersede(&r)
+	if w := m.waitOf(r.Offset); w != nil {
+		if m.isOf(w, &r, 0) {
 			m.waitsAlready(w, r, said)
 			return
 		}
 		m.misnamed(w)
 	}
-	e := &entry{
-		origin: r.Offset, retryAt: notInRetry, typ: m.intern(r.Type), timer: -1,
-		expires: r.Expires.UnixMilli(), readAt: m.observed, attempt: r.Attempt, failures: r.Failures,
-		size: r.Size, repeat: r.MayRepeat || r.Offset < m.replayed,
-	}
+	e := m.newEntry(r.Type)
+	e.origin, e.order, e.state = r.Offset, m.orderOf(&r), inFlight
+	e.expires, e.size = r.Expires.UnixMilli(), r.Size
+	e.attempt, e.failures = uint16(r.Attempt), uint16(r.Failures) //nolint:gosec // at most 32,768
+	e.repeat = r.MayRepeat || r.Offset < m.replayed
+	e.busy().readAt = m.observed
 	if m.policy.Outcomes {
-		e.detail = &detail{id: r.ID, user: r.User, accepted: r.Accepted}
+		e.work.detail = &detail{id: r.ID, user: r.User, accepted: r.Accepted}
 	}
-	m.flights[r.Offset] = e
+	m.flights.put(e.self)
 	if r.Invalid != nil || r.Foreign || m.expired(e) {
 		m.forfeit(r.Offset)
 	}
@@ -177,8 +197,13 @@ func (m *Machine) Request(r Request) {
 			e.wanted = true
 			m.hold(e, mark)
 		}
-		m.queue = append(m.queue, e)
-		m.applyEarly(e, said)
+		switch {
+		case !m.queued(e):
+			m.queue = append(m.queue, e.origin)
+			m.applyEarly(e.origin, said)
+		case m.restored:
+			m.enqueue(e)
+		}
 	}
 }
 
@@ -186,8 +211,9 @@ func (m *Machine) Request(r Request) {
 // gets a name of its own. Until then no receipt that names it is about it, and
 // the other request is not committed: a successor must see the same.
 func (m *Machine) misnamed(w *entry) {
-	w.misnamed, w.wanted = true, true
-	w.blocks = append(w.blocks, w.origin)
+	w.wanted = true
+	w.busy().misnamed = true
+	w.work.blocks = append(w.work.blocks, w.origin)
 	m.blocked[w.origin] = false
 	if w.state == waiting && m.restored {
 		m.leaveWaiting(w)
@@ -207,6 +233,7 @@ func (m *Machine) waitsAlready(w *entry, r Request, said []earlyWord) {
 // RequestsRead says that every request below next was read, also where the log
 // has gaps.
 func (m *Machine) RequestsRead(next int64) {
+	defer m.afterwards()
 	if next > m.next {
 		m.readUpTo(next)
 	}
@@ -222,14 +249,22 @@ func (m *Machine) RequestsRead(next int64) {
 // there, a predecessor died between offering and ending it: it ends now, instead
 // of being offered once more.
 func (m *Machine) endWaitOf(r *Request) *entry {
-	w := m.waits[r.EndsWait]
-	if r.EndsWait < 0 || w == nil || !w.isOf(r, 1) {
+	if r.EndsWait < 0 {
 		return nil
 	}
-	if w.state == waiting {
-		m.endWait(w)
+	w := m.waitOf(r.EndsWait)
+	if w == nil || !m.isOf(w, r, 1) {
+		return nil
 	}
-	w.blocks = append(w.blocks, r.Offset)
+	w.busy().blocks = append(w.work.blocks, r.Offset)
+	switch w.state {
+	case waiting:
+		m.endWait(w)
+	case rewritePending:
+		w.work.ended = true
+	default:
+		// It is on its way out.
+	}
 	m.blocked[r.Offset] = false
 	return w
 }
@@ -237,6 +272,7 @@ func (m *Machine) endWaitOf(r *Request) *entry {
 // Advance moves time on. caughtUp says that every receipt written up to now has
 // been fed. It offers what is due and judges what has become certain.
 func (m *Machine) Advance(now time.Time, caughtUp bool) {
+	defer m.afterwards()
 	if now.After(m.now) {
 		m.now = now
 	}
@@ -256,16 +292,24 @@ func (m *Machine) Advance(now time.Time, caughtUp bool) {
 
 // Restored ends restoring: everything that was in the logs at takeover was fed.
 func (m *Machine) Restored() {
+	defer m.afterwards()
 	m.restored = true
-	for _, e := range sortedByOrigin(m.waits) {
+	for _, e := range m.allBy(&m.waits) {
 		switch {
 		case e.state != waiting:
 		case e.foreign:
-			m.moveHome(e, e.home)
+			m.moveHome(e, e.work.home)
 		case e.wanted:
 			m.leaveWaiting(e)
 		default:
 			m.timers.add(e)
+		}
+	}
+	if m.policy.Strict {
+		for _, e := range m.allBy(&m.flights) {
+			if m.queued(e) {
+				m.enqueue(e)
+			}
 		}
 	}
 	m.judge()
@@ -275,29 +319,25 @@ func (m *Machine) Restored() {
 // elsewhere now moves there, where that user's sessions are announced; what is
 // under judgement follows when no gateway has delivered it.
 func (m *Machine) Rehome(homeOf func(user string) (home int32, foreign bool)) {
-	for _, list := range []map[int64]*entry{m.waits, m.flights} {
-		for _, e := range sortedByOrigin(list) {
-			if e.owner == nil {
-				continue
-			}
-			e.home, e.foreign = homeOf(e.owner.name)
-			if e.foreign && e.state == waiting && m.restored {
-				m.timers.remove(e)
-				m.moveHome(e, e.home)
+	defer m.afterwards()
+	for _, x := range []*index[int64]{&m.waits, &m.flights} {
+		for _, e := range m.allBy(x) {
+			if e.owner != none {
+				m.rehome(e, homeOf)
 			}
 		}
 	}
 }
 
-// intern keeps one copy of each business type. Producers choose types, so the
-// table is bounded: past the bound a type costs its own memory.
-func (m *Machine) intern(s string) string {
-	const bound = 10_000
-	if t, ok := m.types[s]; ok {
-		return t
+func (m *Machine) rehome(e *entry, homeOf func(user string) (home int32, foreign bool)) {
+	home, foreign := homeOf(m.userOf(e).name)
+	queued := m.queued(e)
+	if e.foreign = foreign; !foreign {
+		return
 	}
-	if len(m.types) < bound {
-		m.types[s] = s
+	e.busy().home = home
+	if m.restored && (e.state == waiting || queued) {
+		m.timers.remove(e)
+		m.moveHome(e, home)
 	}
-	return s
 }

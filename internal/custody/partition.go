@@ -163,7 +163,10 @@ func (p *partition) understand(rec *push.Record) Request {
 	m, err := push.ParseRequest(rec, p.Topics.Requests, p.Limits)
 	r := Request{
 		Offset: rec.Offset, ID: m.ID, User: m.User, Type: m.Type, Accepted: m.FirstSeen, Expires: m.Expires, MayRepeat: m.MayRepeat,
-		Attempt: m.Attempt, Failures: m.Failures, EndsWait: m.EndsWait, Size: sizeOf(rec),
+		Attempt: m.Attempt, Failures: m.Failures, Order: m.Order, EndsWait: m.EndsWait, Size: sizeOf(rec),
+	}
+	if p.Policy.Strict && m.Raw() {
+		r.Attempt = 0 // it waits for its turn
 	}
 	if invalid, ok := errors.AsType[*push.InvalidError](err); ok {
 		r.Invalid = invalid

@@ -20,13 +20,14 @@ type Settled struct {
 func (m *Machine) expired(e *entry) bool { return e.expires <= m.now.UnixMilli() }
 
 // delivered ends an offering in flight.
-func (m *Machine) delivered(e *entry, g *gateway) {
+func (m *Machine) delivered(e *entry, g *gateway, mark *receiptMark) {
 	switch e.state {
 	case inFlight:
 		m.conclude(e, push.Delivered, push.ReasonNone, g.node)
-	case waitPending:
+	case waitPending, rewritePending:
 		// Its wait is being written; it ends as soon as it is there.
-		e.over = true
+		m.hold(e, mark)
+		e.busy().over, e.work.overBy = true, g.node
 	default:
 		// The next place is being written already and decides.
 	}
@@ -35,11 +36,20 @@ func (m *Machine) delivered(e *entry, g *gateway) {
 // deliveredLate ends a wait by a receipt that comes after all.
 func (m *Machine) deliveredLate(mark *receiptMark, e *entry, g *gateway) {
 	if e.state != waiting {
+		m.delivered(e, g, mark)
 		return
 	}
 	m.timers.remove(e)
 	m.hold(e, mark)
 	m.conclude(e, push.Delivered, push.ReasonNone, g.node)
+}
+
+// failedWhileWriting takes in that an attempt failed of what waits as soon as that
+// is written.
+func (m *Machine) failedWhileWriting(e *entry, reason push.Reason) {
+	if (e.state == waitPending || e.state == rewritePending) && reason.UsesAttempt() {
+		e.busy().late = reason
+	}
 }
 
 // failedLate takes in that a gateway which had been taken for dead did try: the
@@ -51,7 +61,7 @@ func (m *Machine) failedLate(e *entry, reason push.Reason) {
 	e.failures++
 	e.reason = reason
 	m.timers.remove(e)
-	e.due = m.now.Add(m.policy.Retry.Backoff.wait(e.failures, e.seed())).UnixMilli()
+	e.due = m.now.Add(m.policy.Retry.Backoff.wait(int(e.failures), e.seed())).UnixMilli()
 	if m.restored {
 		m.timers.add(e)
 	}
@@ -66,7 +76,7 @@ func (m *Machine) nobodyHere(e *entry) {
 		m.offerInTurn(e)
 	default:
 		recheck := spread(m.policy.Custody.OfflineRecheck, m.policy.Retry.Backoff.Jitter, e.seed())
-		m.wait(e, push.Offline, recheck)
+		m.makeWait(e, push.Offline, recheck)
 	}
 }
 
@@ -76,35 +86,36 @@ func (m *Machine) attemptFailed(e *entry) {
 	switch limit := m.policy.Retry.MaxAttempts; {
 	case m.expired(e):
 		m.expire(e)
-	case e.failures >= limit:
+	case int(e.failures) >= limit:
 		m.die(e, push.Exhausted, fmt.Sprintf("%d of %d attempts failed, the last with %s", e.failures, limit, e.reason))
 	case e.wanted:
 		m.offerInTurn(e)
 	default:
-		m.wait(e, e.reason, m.policy.Retry.Backoff.wait(e.failures, e.seed()))
+		m.makeWait(e, e.reason, m.policy.Retry.Backoff.wait(int(e.failures), e.seed()))
 	}
 }
 
-// wait makes an offering wait, unless its user has too many waiting already.
-func (m *Machine) wait(e *entry, reason push.Reason, d time.Duration) {
+// makeWait makes an offering wait, unless its user has too many waiting already.
+func (m *Machine) makeWait(e *entry, reason push.Reason, d time.Duration) {
 	if e.foreign {
-		m.moveHome(e, e.home)
+		m.moveHome(e, e.work.home)
 		return
 	}
-	if limit := m.policy.Waiting.MaxPerUser; e.owner.waiting >= limit {
+	if limit := m.policy.Waiting.MaxPerUser; int(m.userOf(e).waiting) >= limit {
 		m.die(e, push.Overflow, fmt.Sprintf("%d messages wait for this user already, the limit is waiting.max_per_user", limit))
 		return
 	}
-	if m.waits[e.origin] != nil {
+	if m.waits.find(e.origin) != none {
 		m.offer(e) // another message waits under its name: it gets another one
 		return
 	}
 	e.reason = reason
-	e.detail = nil
-	e.enter(waitPending)
+	e.work.detail = nil
+	m.enter(e, waitPending)
 	e.due = m.now.Add(d).UnixMilli()
 	m.giveToken(e)
-	m.act(e, Action{Kind: MakeWait, Reason: reason, Due: time.UnixMilli(e.due), Attempt: e.attempt, Failures: e.failures})
+	m.act(e, Action{Kind: MakeWait, Reason: reason, Due: time.UnixMilli(e.due)})
+	m.followers(e)
 }
 
 // leaveWaiting takes a wait off its timer: it is offered again, or it expires.
@@ -120,15 +131,15 @@ func (m *Machine) leaveWaiting(e *entry) {
 // offer writes the message to the request topic once more.
 func (m *Machine) offer(e *entry) {
 	m.takeToken(e)
-	e.enter(offerPending)
-	m.act(e, Action{Kind: Offer, Attempt: e.attempt + 1, Failures: e.failures})
+	m.enter(e, offerPending)
+	m.act(e, Action{Kind: Offer})
 }
 
 // moveHome writes the message to the partition its user lives in.
 func (m *Machine) moveHome(e *entry, home int32) {
-	e.enter(movePending)
+	m.enter(e, movePending)
 	m.giveToken(e)
-	m.act(e, Action{Kind: MoveHome, Attempt: e.attempt, Failures: e.failures, Home: home})
+	m.act(e, Action{Kind: MoveHome, Home: home})
 }
 
 // expire ends a message whose time to live ran out.
@@ -143,9 +154,9 @@ func (m *Machine) expire(e *entry) {
 // die dead-letters a message.
 func (m *Machine) die(e *entry, reason push.Reason, text string) {
 	e.reason = reason
-	e.enter(deathPending)
+	m.enter(e, deathPending)
 	m.giveToken(e)
-	m.act(e, Action{Kind: DeadLetter, Reason: reason, Text: text, Attempt: e.attempt, Failures: e.failures})
+	m.act(e, Action{Kind: DeadLetter, Reason: reason, Text: text})
 }
 
 // conclude ends an entry whose message has its outcome: once that is written,
@@ -156,15 +167,15 @@ func (m *Machine) conclude(e *entry, o push.Outcome, r push.Reason, node string)
 		return
 	}
 	m.timers.remove(e)
-	e.enter(outcomePending)
+	m.enter(e, outcomePending)
 	report := push.OutcomeReport{
-		Type: e.typ, Outcome: o, Reason: r, Node: node, Attempts: e.attempt, Failures: e.failures,
+		Type: m.types.name(e.typ), Outcome: o, Reason: r, Node: node, Attempts: int(e.attempt), Failures: int(e.failures),
 		Settled: m.now, Offset: e.origin, MayRepeat: e.restored || e.repeat,
 	}
-	if e.owner != nil {
-		report.User = e.owner.name
+	if e.owner != none {
+		report.User = m.userOf(e).name
 	}
-	if d := e.detail; d != nil {
+	if d := e.busy().detail; d != nil {
 		report.ID, report.User, report.Accepted, report.FirstWritten = d.id, d.user, d.accepted, d.written
 	}
 	m.act(e, Action{Kind: WriteOutcome, Report: report})
@@ -184,38 +195,16 @@ func (m *Machine) leave(e *entry) {
 		return
 	}
 	m.release(e)
+	origin := e.origin
 	m.drop(e)
-	m.settle(e.origin)
+	m.settle(origin)
 }
 
 // endWait writes the record that ends a wait.
 func (m *Machine) endWait(e *entry) {
-	e.enter(endPending)
 	m.timers.remove(e)
+	m.enter(e, endPending)
 	m.act(e, Action{Kind: EndWait})
-}
-
-// drop forgets an entry.
-func (m *Machine) drop(e *entry) {
-	e.enter(gone)
-	m.giveToken(e)
-	for _, list := range []map[int64]*entry{m.flights, m.waits} {
-		if list[e.origin] == e { // it may be misnamed
-			delete(list, e.origin)
-		}
-	}
-	m.unlink(e)
-}
-
-// enter moves an entry to another state and keeps count of its user's waits.
-func (e *entry) enter(s state) {
-	if e.owner != nil {
-		e.owner.waiting += s.countsAsWaiting() - e.state.countsAsWaiting()
-		if s != waiting {
-			e.setReady(false)
-		}
-	}
-	e.state = s
 }
 
 // settle settles an offering of the request topic, unless the wait it came from

@@ -11,6 +11,8 @@ const (
 	HeaderMessageID = "pushgate-id"
 	HeaderAttempt   = "pushgate-attempt"
 	HeaderFailures  = "pushgate-failures"
+	// HeaderOrder: see Lineage.Order.
+	HeaderOrder     = "pushgate-order"
 	HeaderFirstSeen = "pushgate-first-seen"
 	HeaderExpires   = "pushgate-expires"
 	// HeaderMayRepeat: the message may be in the log a second time, because a
@@ -39,9 +41,13 @@ var platformPrefix = []byte("pushgate-")
 // Lineage is what the platform knows of a message beyond what its producer
 // wrote. It travels in headers from one offering to the next.
 type Lineage struct {
-	ID        string
-	Attempt   int
-	Failures  int
+	ID       string
+	Attempt  int
+	Failures int
+	// Order, where the order of a user's messages is strict: the place of the message
+	// in its home partition, the offset of its first record there counted from one.
+	// 0 where it is not kept.
+	Order     int64
 	FirstSeen time.Time
 	Expires   time.Time
 	// MayRepeat: see HeaderMayRepeat.
@@ -50,7 +56,10 @@ type Lineage struct {
 
 // Lineage of the offering m.
 func (m *Message) Lineage() Lineage {
-	return Lineage{ID: m.ID, Attempt: m.Attempt, Failures: m.Failures, FirstSeen: m.FirstSeen, Expires: m.Expires, MayRepeat: m.MayRepeat}
+	return Lineage{
+		ID: m.ID, Attempt: m.Attempt, Failures: m.Failures, Order: m.Order,
+		FirstSeen: m.FirstSeen, Expires: m.Expires, MayRepeat: m.MayRepeat,
+	}
 }
 
 // OfferRecord makes the request that offers a message again, or that moves it to
@@ -71,6 +80,9 @@ func (l Lineage) addTo(h *Headers) {
 	h.AddText(HeaderAttempt, strconv.Itoa(l.Attempt))
 	if l.Failures > 0 {
 		h.AddText(HeaderFailures, strconv.Itoa(l.Failures))
+	}
+	if l.Order > 0 {
+		h.AddText(HeaderOrder, strconv.FormatInt(l.Order, 10))
 	}
 	if l.MayRepeat {
 		h.AddText(HeaderMayRepeat, "true")

@@ -47,6 +47,10 @@ type Message struct {
 	Failures int
 	// MayRepeat: see HeaderMayRepeat.
 	MayRepeat bool
+	// Order: see Lineage.
+	Order int64
+	// offered: a custodian wrote the record.
+	offered bool
 	// EndsWait is the origin of the wait this offering came from, NoWait if none.
 	EndsWait int64
 
@@ -55,6 +59,11 @@ type Message struct {
 	// JSON says that the content type is a JSON one; Data is then valid JSON.
 	JSON bool
 }
+
+// Raw says whether the record is as its producer wrote it, or was only moved home
+// since: no custodian has offered it to gateways. Where the order of messages is
+// strict, gateways pass over it.
+func (m *Message) Raw() bool { return !m.offered || m.Attempt == 0 }
 
 // Status is how far a delivery at one gateway came.
 type Status uint8

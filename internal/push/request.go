@@ -142,18 +142,26 @@ func (m *Message) applyPlatformHeader(key, value []byte) string {
 	case HeaderFirstSeen:
 		return parseTime(HeaderFirstSeen, value, &m.FirstSeen)
 	case HeaderAttempt:
+		m.offered = true
 		return parseCount(HeaderAttempt, value, &m.Attempt)
 	case HeaderFailures:
 		return parseCount(HeaderFailures, value, &m.Failures)
 	case HeaderMayRepeat:
 		m.MayRepeat = string(value) == "true"
 	case HeaderWait:
-		n, err := strconv.ParseInt(string(value), 10, 64)
-		if err != nil || n < 0 {
-			return fmt.Sprintf("%s %q is no offset", HeaderWait, clip(value))
-		}
-		m.EndsWait = n
+		return parseOffset(HeaderWait, value, &m.EndsWait)
+	case HeaderOrder:
+		return parseOffset(HeaderOrder, value, &m.Order)
 	}
+	return ""
+}
+
+func parseOffset(name string, value []byte, into *int64) string {
+	n, err := strconv.ParseInt(string(value), 10, 64)
+	if err != nil || n < 0 {
+		return fmt.Sprintf("%s %q is no offset", name, clip(value))
+	}
+	*into = n
 	return ""
 }
 

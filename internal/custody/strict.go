@@ -1,0 +1,111 @@
+package custody
+
+import "pushgate/internal/push"
+
+// Strict order (Policy.Strict): of one user and type, a message is offered only
+// when all earlier ones are settled. Gateways then pass over what producers wrote
+// and deliver what custodians offered, so that each message is written to the
+// request topic twice, and of one user and type only one is under way at a time.
+//
+// A message that was not offered yet (attempt 0) is queued. In flight, as long as
+// what is in front of it is under way; as a wait, once that waits.
+
+// queued says whether an entry in flight was not offered yet.
+func (m *Machine) queued(e *entry) bool {
+	return m.policy.Strict && e.attempt == 0 && e.state == inFlight && !e.foreign
+}
+
+// isNext says whether order allows an entry to be offered: always, unless it is
+// strict and an earlier message of the type is not settled.
+func (m *Machine) isNext(e *entry) bool {
+	return !m.policy.Strict || m.before(e, func(*entry) bool { return true }) == nil
+}
+
+// before returns the nearest earlier entry of the user and type that is so.
+func (m *Machine) before(e *entry, is func(*entry) bool) *entry {
+	for r := e.prev; r != none; {
+		earlier := m.entries.at(r)
+		if earlier.typ == e.typ && is(earlier) {
+			return earlier
+		}
+		r = earlier.prev
+	}
+	return nil
+}
+
+// enqueue offers a message that was not offered yet, or lets it wait for its turn.
+func (m *Machine) enqueue(e *entry) {
+	if m.isNext(e) && m.window(e.owner, e.typ).roomFor(&m.policy, e.size) {
+		m.offer(e)
+		return
+	}
+	waits := func(e *entry) bool { return e.state.countsAsWaiting() > 0 }
+	if earlier := m.before(e, waits); earlier != nil {
+		m.waitBehind(e, earlier)
+	}
+}
+
+// waitBehind makes a queued message wait, because one before it does.
+func (m *Machine) waitBehind(e, earlier *entry) {
+	e.wanted = true
+	m.makeWait(e, earlier.reason, 0)
+}
+
+// followers makes those wait that are queued behind a message that begins to.
+func (m *Machine) followers(e *entry) {
+	for r := e.next; r != none; {
+		later := m.entries.at(r)
+		r = later.next
+		if later.typ == e.typ && m.queued(later) {
+			m.waitBehind(later, e)
+		}
+	}
+}
+
+// turnInOrder offers the first of a user's messages of a type, if it waits only
+// for its turn.
+func (m *Machine) turnInOrder(owner, typ ref) {
+	for r := m.users.at(owner).first; r != none; {
+		e := m.entries.at(r)
+		r = e.next
+		if e.typ != typ {
+			continue
+		}
+		switch {
+		case !m.window(owner, typ).roomFor(&m.policy, e.size):
+		case e.ready:
+			m.leaveWaiting(e)
+		case m.queued(e) && m.expired(e):
+			m.expire(e)
+		case m.queued(e):
+			m.offer(e)
+		}
+		return
+	}
+}
+
+// supersede forgets a message that is queued, or the wait it became, because it
+// turns out that a predecessor has offered it.
+func (m *Machine) supersede(offering *Request) {
+	if !m.policy.Strict || offering.Order == 0 {
+		return
+	}
+	origin := offering.Order - 1
+	e := m.flight(origin)
+	if e != nil && origin != offering.Offset && m.queued(e) && m.userOf(e).name == offering.User {
+		m.report(e, push.OutcomeNone, e.reason, "")
+		m.leave(e)
+	}
+}
+
+// orderOf returns the place of a request among those of its user and type: that
+// of its first record in the partition, counted from one.
+func (m *Machine) orderOf(r *Request) int64 {
+	switch {
+	case !m.policy.Strict:
+		return 0
+	case r.Attempt == 0:
+		return r.Offset + 1
+	}
+	return r.Order
+}
