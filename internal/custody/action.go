@@ -71,8 +71,15 @@ func (m *Machine) act(e *entry, a Action) {
 	a.ID, a.Origin, a.RetryAt = m.nextID, e.origin, e.retryAt
 	a.FromRetry = e.retryAt != notInRetry
 	a.Attempt, a.Failures, a.Order, a.MayRepeat = int(e.attempt), int(e.failures), e.order, e.repeat
-	if a.Kind == Offer {
+	switch a.Kind {
+	case Offer:
 		a.Attempt++
+		// The predecessor may have concluded it, or moved it, and not ended its wait.
+		a.MayRepeat = e.repeat || e.restored
+	case MoveHome:
+		a.Order = 0 // a place in this partition means nothing in another
+		a.MayRepeat = e.repeat || e.restored
+	case MakeWait, EndWait, DeadLetter, WriteOutcome:
 	}
 	if e.owner != none {
 		a.User = m.userOf(e).name

@@ -38,8 +38,8 @@ type earlyBinding struct {
 type wordStatus uint8
 
 const (
-	wordDelivered wordStatus = iota
-	wordClaimed              // held or queued: that gateway answers for it
+	wordDelivered wordStatus = iota // applied first, see applyEarly
+	wordClaimed                     // held or queued: that gateway answers for it
 	wordFailed
 )
 
@@ -190,8 +190,12 @@ func (m *Machine) apply(e *entry, w earlyWord) {
 	}
 }
 
-// applyEarly applies what was said of an offering before it was read.
+// applyEarly applies what was said of an offering before it was read. That it was
+// delivered goes first: what failed elsewhere is of no consequence then.
 func (m *Machine) applyEarly(origin int64, words []earlyWord) {
+	slices.SortStableFunc(words, func(a, b earlyWord) int {
+		return cmp.Compare(min(a.status, wordClaimed), min(b.status, wordClaimed))
+	})
 	for _, w := range words {
 		if e := m.flight(origin); e != nil {
 			m.apply(e, w)

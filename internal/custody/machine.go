@@ -307,9 +307,7 @@ func (m *Machine) Restored() {
 	}
 	if m.policy.Strict {
 		for _, e := range m.allBy(&m.flights) {
-			if m.queued(e) {
-				m.enqueue(e)
-			}
+			m.beginQueue(e)
 		}
 	}
 	m.judge()

@@ -14,6 +14,7 @@ type Metrics struct {
 	outcomes     *prometheus.CounterVec
 	deadLettered *prometheus.CounterVec
 	waits        *prometheus.CounterVec
+	rewritten    prometheus.Counter
 	offers       prometheus.Counter
 	moved        prometheus.Counter
 	vanished     prometheus.Counter
@@ -24,6 +25,7 @@ type Metrics struct {
 	inFlight *prometheus.GaugeVec
 	lag      *prometheus.GaugeVec
 	stalled  *prometheus.GaugeVec
+	span     *prometheus.GaugeVec
 }
 
 // NewMetrics registers the metrics of custody.
@@ -46,7 +48,8 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 	m := &Metrics{
 		outcomes:     counters("pushgate_outcomes_total", "Messages by the outcome they ended in.", "outcome"),
 		deadLettered: counters("pushgate_dead_lettered_total", "Messages written to the dead-letter topic, by reason.", "reason"),
-		waits:        counters("pushgate_waits_total", "Waits written to the retry topic, by reason.", "reason"),
+		waits:        counters("pushgate_waits_total", "Times a message began to wait, by reason.", "reason"),
+		rewritten:    counter("pushgate_waits_rewritten_total", "Waits written anew at the head of the retry topic, so that a takeover has less to read."),
 		offers:       counter("pushgate_offered_again_total", "Messages written to the request topic once more."),
 		moved:        counter("pushgate_rehomed_total", "Messages found outside their user's home partition and moved there: the producer partitions otherwise."),
 		vanished:     counter("pushgate_vanished_total", "Messages whose record was gone from the log before they could be written elsewhere: retention is too short."),
@@ -55,6 +58,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		waiting:      gauges("pushgate_waiting", "Messages that wait, by partition in custody here."),
 		inFlight:     gauges("pushgate_custody_in_flight", "Requests under judgement, by partition in custody here."),
 		lag:          gauges("pushgate_custody_lag", "Requests not read by the custodian yet, by partition in custody here."),
+		span:         gauges("pushgate_retry_span", "Records of the retry topic a takeover would have to read, by partition in custody here."),
 		stalled:      gauges("pushgate_custody_stalled", "1 while a partition in custody cannot write what it has to."),
 	}
 	for _, o := range []push.Outcome{push.Delivered, push.Expired, push.DeadLettered} {
@@ -72,7 +76,11 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 func (m *Metrics) wrote(a Action) {
 	switch a.Kind {
 	case MakeWait:
-		m.waits.WithLabelValues(a.Reason.String()).Inc()
+		if a.FromRetry {
+			m.rewritten.Inc()
+		} else {
+			m.waits.WithLabelValues(a.Reason.String()).Inc()
+		}
 	case Offer:
 		m.offers.Inc()
 	case DeadLetter:
@@ -94,6 +102,7 @@ func (m *Metrics) observe(partition int32, s Stats, lag int64, stalled bool) {
 	m.waiting.WithLabelValues(label).Set(float64(s.Waiting))
 	m.inFlight.WithLabelValues(label).Set(float64(s.InFlight))
 	m.lag.WithLabelValues(label).Set(float64(lag))
+	m.span.WithLabelValues(label).Set(float64(s.RetrySpan))
 	value := 0.0
 	if stalled {
 		value = 1
@@ -104,7 +113,7 @@ func (m *Metrics) observe(partition int32, s Stats, lag int64, stalled bool) {
 // forget drops the gauges of a partition that is answered for elsewhere now.
 func (m *Metrics) forget(partition int32) {
 	label := strconv.Itoa(int(partition))
-	for _, g := range []*prometheus.GaugeVec{m.waiting, m.inFlight, m.lag, m.stalled} {
+	for _, g := range []*prometheus.GaugeVec{m.waiting, m.inFlight, m.lag, m.span, m.stalled} {
 		g.DeleteLabelValues(label)
 	}
 }

@@ -88,7 +88,7 @@ func (m *Machine) attemptFailed(e *entry) {
 		m.expire(e)
 	case int(e.failures) >= limit:
 		m.die(e, push.Exhausted, fmt.Sprintf("%d of %d attempts failed, the last with %s", e.failures, limit, e.reason))
-	case e.wanted:
+	case e.wanted && m.restored:
 		m.offerInTurn(e)
 	default:
 		m.makeWait(e, e.reason, m.policy.Retry.Backoff.wait(int(e.failures), e.seed()))

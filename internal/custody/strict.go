@@ -41,14 +41,31 @@ func (m *Machine) enqueue(e *entry) {
 	}
 	waits := func(e *entry) bool { return e.state.countsAsWaiting() > 0 }
 	if earlier := m.before(e, waits); earlier != nil {
-		m.waitBehind(e, earlier)
+		m.waitBehind(e, earlier.reason)
+		return
+	}
+	// What it waits for stands further on in the log, and is not read while too many
+	// are in flight.
+	if m.flights.n > m.policy.Custody.MaxInFlight/2 {
+		m.waitBehind(e, push.Offline)
 	}
 }
 
-// waitBehind makes a queued message wait, because one before it does.
-func (m *Machine) waitBehind(e, earlier *entry) {
+// waitBehind makes a queued message wait for its turn.
+func (m *Machine) waitBehind(e *entry, reason push.Reason) {
 	e.wanted = true
-	m.makeWait(e, earlier.reason, 0)
+	m.makeWait(e, reason, 0)
+}
+
+// beginQueue sees to a message that was read while restoring.
+func (m *Machine) beginQueue(e *entry) {
+	switch {
+	case e.state != inFlight || e.attempt != 0:
+	case e.foreign: // partitions were added meanwhile
+		m.moveHome(e, e.work.home)
+	default:
+		m.enqueue(e)
+	}
 }
 
 // followers makes those wait that are queued behind a message that begins to.
@@ -57,7 +74,7 @@ func (m *Machine) followers(e *entry) {
 		later := m.entries.at(r)
 		r = later.next
 		if later.typ == e.typ && m.queued(later) {
-			m.waitBehind(later, e)
+			m.waitBehind(later, e.reason)
 		}
 	}
 }
@@ -87,12 +104,11 @@ func (m *Machine) turnInOrder(owner, typ ref) {
 // supersede forgets a message that is queued, or the wait it became, because it
 // turns out that a predecessor has offered it.
 func (m *Machine) supersede(offering *Request) {
-	if !m.policy.Strict || offering.Order == 0 {
+	if !m.policy.Strict || offering.Order == 0 || offering.Attempt == 0 {
 		return
 	}
-	origin := offering.Order - 1
-	e := m.flight(origin)
-	if e != nil && origin != offering.Offset && m.queued(e) && m.userOf(e).name == offering.User {
+	e := m.flight(offering.Order - 1)
+	if e != nil && m.queued(e) && m.isOf(e, offering, offering.Attempt) && m.types.name(e.typ) == offering.Type {
 		m.report(e, push.OutcomeNone, e.reason, "")
 		m.leave(e)
 	}
