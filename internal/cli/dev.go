@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -12,6 +13,7 @@ import (
 
 	"pushgate/internal/app"
 	"pushgate/internal/config"
+	"pushgate/internal/listen"
 )
 
 // devDefaults are what the command dev has instead of the common defaults.
@@ -69,7 +71,7 @@ func (p *program) dev(ctx context.Context, c config.Config, demo bool) error {
 	defer func() { _ = logger.Sync() }() // standard error often has no sync
 	node, err := app.NewDev(ctx, app.Params{Config: c, Logger: logger, Version: p.version})
 	if err != nil {
-		return err
+		return byFlag(err)
 	}
 	running, stop := context.WithCancel(ctx)
 	defer stop()
@@ -97,6 +99,17 @@ func (p *program) dev(ctx context.Context, c config.Config, demo bool) error {
 		p.suggest(node, demo)
 	}
 	return <-ended
+}
+
+// byFlag names the flag of this command where an error names the key of a
+// listener: whoever tries the platform has no configuration file.
+func byFlag(err error) error {
+	taken, ok := errors.AsType[*listen.InUseError](err)
+	if !ok {
+		return err
+	}
+	return fmt.Errorf("%s: %s is in use already: stop what listens there, or choose another address with --%s",
+		taken.Name, taken.Address, strings.ReplaceAll(taken.Key, ".", "-"))
 }
 
 // welcome says where things are.

@@ -13,7 +13,22 @@ type Config struct {
 	CommitInterval    time.Duration `mapstructure:"commit_interval" doc:"How often the reading position is committed when it has moved."`
 	MaxUnsettled      int           `mapstructure:"max_unsettled" doc:"Requests of one partition that may be under way to sessions at once; above it reading slows down."`
 	MaxCatchUp        int64         `mapstructure:"max_catch_up" doc:"A gateway that starts further behind than this many requests of a partition starts at its end: nobody was connected to it meanwhile, and what was not delivered waits."`
+	RepeatWindow      int           `mapstructure:"repeat_window" doc:"Messages delivered last to a user that a gateway remembers, so as not to write one again that is offered again. 0 turns this off."`
+	Order             string        `mapstructure:"order" doc:"relaxed: a message that was offered again may come after newer ones. strict: of one user and business type, later messages queue behind it; each message then takes a second record in the request topic and its user's messages go one at a time. Must be the same on all nodes."`
 }
+
+// The orders in which a user gets messages.
+const (
+	// Relaxed: a message that needs no second offering comes in order; one that was
+	// offered again may come after newer ones.
+	Relaxed = "relaxed"
+	// Strict: of one user and type, later messages queue behind one that waits or is
+	// offered again.
+	Strict = "strict"
+)
+
+// maxRepeatWindow bounds what is searched for each message delivered.
+const maxRepeatWindow = 1024
 
 // DefaultConfig returns the defaults of Config.
 func DefaultConfig() Config {
@@ -23,6 +38,8 @@ func DefaultConfig() Config {
 		CommitInterval:    time.Second,
 		MaxUnsettled:      10_000,
 		MaxCatchUp:        100_000,
+		RepeatWindow:      64,
+		Order:             Relaxed,
 	}
 }
 
@@ -43,6 +60,12 @@ func (c Config) Validate() error {
 	}
 	if c.MaxCatchUp < 0 {
 		errs = append(errs, fmt.Errorf("delivery.max_catch_up is %d: must not be negative", c.MaxCatchUp))
+	}
+	if c.RepeatWindow < 0 || c.RepeatWindow > maxRepeatWindow {
+		errs = append(errs, fmt.Errorf("delivery.repeat_window is %d: must be from 0 (off) to %d", c.RepeatWindow, maxRepeatWindow))
+	}
+	if c.Order != Relaxed && c.Order != Strict {
+		errs = append(errs, fmt.Errorf("delivery.order is %q: must be %s or %s", c.Order, Relaxed, Strict))
 	}
 	return errors.Join(errs...)
 }

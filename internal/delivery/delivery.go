@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"pushgate/internal/push"
+	"pushgate/internal/repeats"
 )
 
 // Reader reads one partition in order. Read blocks for a short while when there
@@ -75,8 +76,9 @@ type Params struct {
 
 // Gateway is the delivery of one node: a worker a partition.
 type Gateway struct {
-	p   Params
-	log *zap.Logger
+	p      Params
+	log    *zap.Logger
+	window *repeats.Window // nil: turned off
 
 	mu      sync.RWMutex
 	epoch   int64
@@ -86,7 +88,7 @@ type Gateway struct {
 
 // New returns a gateway that reads nothing yet.
 func New(p Params) *Gateway {
-	return &Gateway{p: p, log: p.Logger.Named("delivery"), err: errors.New("waiting for kafka")}
+	return &Gateway{p: p, log: p.Logger.Named("delivery"), window: newWindow(p.Config), err: errors.New("waiting for kafka")}
 }
 
 // Ready returns nil once the reading position of every partition is fixed and
@@ -104,7 +106,7 @@ func (g *Gateway) Connected(b push.Binding) {
 	g.mu.RLock()
 	defer g.mu.RUnlock()
 	if n := len(g.workers); n > 0 {
-		g.workers[push.Home(b.User, int32(n))].ledger.connected(b) //nolint:gosec // a number of partitions
+		g.workers[push.Home(b.User, int32(n))].ledger.Connected(b) //nolint:gosec // a number of partitions
 	}
 }
 
@@ -271,7 +273,7 @@ func (g *Gateway) setErr(err error) {
 func (g *Gateway) commit(ctx context.Context, all bool) error {
 	moved := make(map[int32]Position)
 	for _, w := range g.all() {
-		at := w.ledger.committable()
+		at := w.ledger.Committable()
 		if at > w.committed || all {
 			moved[w.number] = Position{Offset: at, Note: strconv.FormatInt(g.epoch, 10)}
 		}

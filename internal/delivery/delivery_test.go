@@ -688,6 +688,8 @@ func TestEveryValueThatCannotWorkIsRefusedByItsName(t *testing.T) {
 		"delivery.commit_interval is -1s":        func(c *delivery.Config) { c.CommitInterval = -time.Second },
 		"delivery.max_unsettled is 0":            func(c *delivery.Config) { c.MaxUnsettled = 0 },
 		"delivery.max_catch_up is -1":            func(c *delivery.Config) { c.MaxCatchUp = -1 },
+		"delivery.repeat_window is -1":           func(c *delivery.Config) { c.RepeatWindow = -1 },
+		"delivery.repeat_window is 1025":         func(c *delivery.Config) { c.RepeatWindow = 1025 },
 		"must be at least 10ms\ndelivery.commit": func(c *delivery.Config) { c.HeartbeatInterval, c.CommitInterval = 0, 0 },
 	} {
 		c := delivery.DefaultConfig()

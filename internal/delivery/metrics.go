@@ -13,6 +13,7 @@ import (
 type Metrics struct {
 	requests, dropped      prometheus.Counter
 	delivered, held        prometheus.Counter
+	repeats                prometheus.Counter
 	failed                 *prometheus.CounterVec
 	receipts, offsetsLost  prometheus.Counter
 	namesakes              prometheus.Counter
@@ -32,6 +33,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		dropped:     counter("pushgate_requests_dropped_total", "Requests read whose user has no session here."),
 		delivered:   counter("pushgate_delivered_total", "Messages delivered by this gateway: acknowledged, or written where the client does not acknowledge."),
 		held:        counter("pushgate_held_total", "Messages written that await an acknowledgement."),
+		repeats:     counter("pushgate_repeats_dropped_total", "Repeats not written again, because the message had been delivered by this gateway before."),
 		receipts:    counter("pushgate_receipts_total", "Receipts written."),
 		offsetsLost: counter("pushgate_delivery_offsets_lost_total", "Times the offset to read was not in the log any more."),
 		namesakes:   counter("pushgate_node_id_conflicts_total", "Times another process was found to have this node's id."),

@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
+	"pushgate/internal/delivery/ledger"
 	"pushgate/internal/push"
 )
 
@@ -19,7 +20,7 @@ type worker struct {
 	number     int32
 	start      int64
 	log        *zap.Logger
-	ledger     *ledger
+	ledger     *ledger.Ledger
 	partitions int32
 
 	lag       atomic.Int64
@@ -29,7 +30,7 @@ type worker struct {
 func newWorker(g *Gateway, number int32, start int64) *worker {
 	return &worker{
 		Gateway: g, number: number, start: start, committed: start,
-		log: g.log.With(zap.Int32("partition", number)), ledger: newLedger(start, g.p.Metrics),
+		log: g.log.With(zap.Int32("partition", number)), ledger: ledger.New(start, g.p.Metrics.reported),
 	}
 }
 
@@ -60,20 +61,20 @@ func (w *worker) read(ctx context.Context) error {
 			w.log.Error("the log does not hold the offset to read; going on at its start: what was not delivered waits",
 				zap.Int64("offset", lost.Offset), zap.Int64("log_start", lost.LogStart), zap.Int64("high_watermark", lost.HighWatermark))
 			r.SeekTo(lost.LogStart)
-			w.ledger.read(lost.LogStart)
+			w.ledger.Read(lost.LogStart)
 			continue
 		case err != nil:
 			return err // only the context ends reading
 		}
 		w.partitions = w.p.Partitions()
-		w.ledger.begin()
+		w.ledger.Begin()
 		owned := 0
 		for i := range batch.Records {
 			if w.p.Hub.Owns(batch.Records[i].Key) && w.deliver(&batch.Records[i]) {
 				owned++
 			}
 		}
-		w.ledger.read(batch.Next)
+		w.ledger.Read(batch.Next)
 		w.lag.Store(max(batch.HighWatermark-batch.Next, 0))
 		w.p.Metrics.read(len(batch.Records), owned)
 		if err := w.slowDown(ctx); err != nil {
@@ -89,16 +90,22 @@ func (w *worker) deliver(rec *push.Record) bool {
 	if push.Home(rec.Key, w.partitions) != w.number {
 		return false
 	}
-	m, err := push.ParseRequest(rec, w.p.Requests, w.p.Limits)
-	if err != nil || !time.Now().Before(m.Expires) {
+	o := w.newOffering(rec)
+	if o == nil {
 		return false
 	}
+	m := &o.message
 	// A report may come before Deliver returns.
-	w.ledger.enter(m.Offset)
-	owned := w.p.Hub.Deliver(&m, w.ledger)
+	w.ledger.Enter(m.Offset)
+	if o.isRepeat() {
+		w.p.Metrics.repeats.Inc()
+		w.ledger.Report(m, push.Done, push.ReasonNone)
+		return true
+	}
+	owned := w.p.Hub.Deliver(m, o)
 	m.Data = nil // it would keep the whole batch in memory until the client's word
 	if !owned {
-		w.ledger.leave(m.Offset)
+		w.ledger.Leave(m.Offset)
 	}
 	return owned
 }
@@ -107,7 +114,7 @@ func (w *worker) deliver(rec *push.Record) bool {
 // take within their limits, so this ends.
 func (w *worker) slowDown(ctx context.Context) error {
 	const look = 5 * time.Millisecond
-	for w.ledger.unsettled() >= w.p.Config.MaxUnsettled {
+	for w.ledger.Unsettled() >= w.p.Config.MaxUnsettled {
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
@@ -130,11 +137,11 @@ func (w *worker) report(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-heartbeat.C:
-		case <-w.ledger.full:
-		case <-w.ledger.wake:
+		case <-w.ledger.Full():
+		case <-w.ledger.Wake():
 			w.gather(ctx, soon, nil)
-		case <-w.ledger.moved:
-			if w.gather(ctx, unhurried*soon, w.ledger.wake) {
+		case <-w.ledger.Moved():
+			if w.gather(ctx, unhurried*soon, w.ledger.Wake()) {
 				w.gather(ctx, soon, nil)
 			}
 		}
@@ -153,7 +160,7 @@ func (w *worker) gather(ctx context.Context, d time.Duration, sooner <-chan stru
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
-	case <-w.ledger.full:
+	case <-w.ledger.Full():
 	case <-timer.C:
 	case <-sooner:
 		return true
@@ -163,7 +170,7 @@ func (w *worker) gather(ctx context.Context, d time.Duration, sooner <-chan stru
 
 // say writes a receipt and settles what it says once it is durable.
 func (w *worker) say(ctx context.Context) error {
-	r := w.ledger.cut()
+	r := w.ledger.Cut()
 	r.Node, r.Epoch = w.p.Node, w.epoch
 	parts := split(r)
 	records := make([]push.Record, 0, len(parts))
@@ -172,12 +179,12 @@ func (w *worker) say(ctx context.Context) error {
 	}
 	if _, err := w.p.Log.Produce(ctx, w.p.Receipts, w.number, records); err != nil {
 		r.Delivered, r.Held, r.Queued = parts[0].Delivered, parts[0].Held, parts[0].Queued
-		w.ledger.uncut(r)
+		w.ledger.Uncut(r)
 		return fmt.Errorf("writing a receipt: %w", err)
 	}
 	// Encoding has sorted the lists of the parts and left out what was there twice.
 	for i := range parts {
-		w.ledger.durable(&parts[i])
+		w.ledger.Durable(&parts[i])
 	}
 	w.p.Metrics.receipts.Add(float64(len(records)))
 	return nil
@@ -185,13 +192,13 @@ func (w *worker) say(ctx context.Context) error {
 
 // announce says that this gateway is there, before it takes its first session.
 func (w *worker) announce(ctx context.Context) error {
-	w.ledger.presence(push.Announce)
+	w.ledger.Presence(push.Announce)
 	return w.say(ctx)
 }
 
 // goodbye says what is left to say, and that nothing will follow.
 func (w *worker) goodbye(ctx context.Context) {
-	w.ledger.presence(push.Goodbye)
+	w.ledger.Presence(push.Goodbye)
 	if err := w.say(ctx); err != nil {
 		w.log.Warn("could not say goodbye; what was under way here is offered again after the custody window", zap.Error(err))
 	}
@@ -199,7 +206,7 @@ func (w *worker) goodbye(ctx context.Context) {
 
 // observe publishes how the partition is doing.
 func (w *worker) observe() {
-	w.p.Metrics.partition(w.number, w.lag.Load(), w.ledger.unsettled())
+	w.p.Metrics.partition(w.number, w.lag.Load(), w.ledger.Unsettled())
 }
 
 // maxConnected is how many sessions one receipt names at most: with the longest

@@ -61,3 +61,47 @@ func BenchmarkDropping(b *testing.B) {
 	_ = w.read(b.Context())
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*records), "ns/record")
 }
+
+// everywhere holds everybody, and has delivered a message as soon as it gets it.
+type everywhere struct{}
+
+func (everywhere) Owns([]byte) bool { return true }
+
+func (everywhere) Deliver(m *push.Message, r push.Reporter) bool {
+	r.Report(m, push.Done, push.ReasonNone)
+	return true
+}
+
+// BenchmarkDelivering is what a request of this gateway's user costs, the reading,
+// the real hub and the socket left out, with and without the window of repeats.
+func BenchmarkDelivering(b *testing.B) {
+	for _, window := range []int{0, 64} {
+		b.Run(fmt.Sprint("window ", window), func(b *testing.B) {
+			config := DefaultConfig()
+			config.RepeatWindow = window
+			g := New(Params{
+				Config: config, Hub: everywhere{}, Partitions: func() int32 { return 1 }, Limits: push.Limits{DefaultTTL: time.Hour},
+				Logger: zap.NewNop(), Metrics: NewMetrics(prometheus.NewRegistry()),
+			})
+			w := newWorker(g, 0, 0)
+			w.partitions = 1
+			const users = 1000
+			var keys [users][]byte
+			for i := range keys {
+				keys[i] = fmt.Append(nil, "user", i)
+			}
+			rec := push.Record{Value: make([]byte, 256), Time: time.Now()}
+			b.ReportAllocs()
+			for b.Loop() {
+				rec.Key = keys[rec.Offset%users]
+				w.deliver(&rec)
+				rec.Offset++
+				if rec.Offset%users == 0 {
+					w.ledger.Read(rec.Offset)
+					r := w.ledger.Cut()
+					w.ledger.Durable(&r)
+				}
+			}
+		})
+	}
+}

@@ -19,13 +19,22 @@ type Listener struct {
 	name string
 }
 
-// Bind listens on address. The error says which configuration key to set where
-// somebody else listens there.
+// InUseError says that somebody else listens on the address of a listener.
+type InUseError struct {
+	// Name of the listener, and the configuration key its address comes from.
+	Name, Key, Address string
+}
+
+func (e *InUseError) Error() string {
+	return fmt.Sprintf("%s: %s is in use already: stop what listens there, or set %s", e.Name, e.Address, e.Key)
+}
+
+// Bind listens on address. Where somebody else does, the error is an *InUseError.
 func Bind(ctx context.Context, name, key, address string) (*Listener, error) {
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", address)
 	if errors.Is(err, syscall.EADDRINUSE) {
-		return nil, fmt.Errorf("%s: %s is in use already: stop what listens there, or set %s", name, address, key)
+		return nil, &InUseError{Name: name, Key: key, Address: address}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)

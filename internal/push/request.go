@@ -104,8 +104,13 @@ func DefaultID(topic string, partition int32, offset int64) string {
 }
 
 // applyHeader takes over one header and says what is wrong with it, if anything.
-// Headers of the platform come after the producer's and win over them.
+// Headers of the platform come after the producer's and win over them. One of the
+// producer's that is empty says nothing: programs write what they do not have as
+// an empty text, and over HTTP it could not be told from none.
 func (m *Message) applyHeader(key, value []byte) string {
+	if len(value) == 0 && !bytes.HasPrefix(key, platformPrefix) {
+		return ""
+	}
 	switch string(key) {
 	case HeaderID:
 		if m.ID == "" {

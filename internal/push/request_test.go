@@ -57,6 +57,19 @@ func TestCloudEventsHeadersAreUnderstood(t *testing.T) {
 	assert.True(t, m.Expires.Equal(time.Date(2030, 1, 2, 23, 0, 0, 5e8, time.UTC)))
 }
 
+func TestAnEmptyHeaderOfAProducerSaysNothing(t *testing.T) {
+	bare := request()
+	want, err := push.ParseRequest(&bare, topic, limits)
+	require.NoError(t, err)
+	rec := request("ce_id", "", "ce_type", "", "ce_source", "", "ce_time", "", "ce_expirytime", "", "content-type", "", "traceparent", "")
+	got, err := push.ParseRequest(&rec, topic, limits)
+	require.NoError(t, err)
+	assert.Equal(t, want, got)
+	rec = request("pushgate-first-seen", "")
+	_, err = push.ParseRequest(&rec, topic, limits)
+	require.Error(t, err, "the platform's are never empty")
+}
+
 func TestPlatformHeadersWinOverTheProducers(t *testing.T) {
 	for _, order := range [][]string{
 		{"ce_id", "producer", "ce_expirytime", "2031-01-01T00:00:00Z", "pushgate-id", "first", "pushgate-expires", "2030-05-01T00:00:00Z"},
@@ -81,7 +94,6 @@ func TestWhatIsNoValidRequestSaysWhy(t *testing.T) {
 		"key not UTF-8":        {func(r *push.Record) { r.Key = []byte{0xff} }, push.Invalid, "UTF-8"},
 		"key with a newline":   {func(r *push.Record) { r.Key = []byte("a\nb") }, push.Invalid, "control"},
 		"payload too large":    {func(r *push.Record) { r.Value = make([]byte, 65) }, push.TooLarge, "message.max_bytes is 64"},
-		"type empty":           {func(r *push.Record) { r.Headers.AddText("ce_type", "") }, push.Invalid, "ce_type is empty"},
 		"type too long":        {func(r *push.Record) { r.Headers.AddText("ce_type", strings.Repeat("t", 129)) }, push.Invalid, "128"},
 		"id too long":          {func(r *push.Record) { r.Headers.AddText("ce_id", strings.Repeat("i", 257)) }, push.Invalid, "ce_id"},
 		"time no time":         {func(r *push.Record) { r.Headers.AddText("ce_time", "yesterday") }, push.Invalid, "RFC 3339"},

@@ -1,4 +1,4 @@
-package delivery
+package ledger
 
 import (
 	"fmt"
@@ -15,11 +15,11 @@ import (
 
 func sorted(list []int64) []int64 { return slices.Sorted(slices.Values(list)) }
 
-// ledgerModel plays the reader, the sessions and the writer of receipts against
+// model plays the reader, the sessions and the writer of receipts against
 // a ledger, in any order that can happen, and knows what a custodian has been
 // told. Offsets that it is told of are those of receipts that are durable.
-type ledgerModel struct {
-	l *ledger
+type model struct {
+	l *Ledger
 
 	next    int64 // the reader looks at this offset next
 	through int64 // the read-through
@@ -42,9 +42,9 @@ type ledgerModel struct {
 	last int64
 }
 
-func newLedgerModel(start int64) *ledgerModel {
-	return &ledgerModel{
-		l: newTestLedger(start), next: start, through: start, last: start,
+func newModel(start int64) *model {
+	return &model{
+		l: New(start, nil), next: start, through: start, last: start,
 		owned: map[int64]push.Status{}, late: map[int64]bool{}, told: map[int64]bool{}, settled: map[int64]bool{},
 		listed: map[int64]int{}, words: map[string]int{}, reports: map[string]int{}, bindings: map[string]int64{}, named: map[string]bool{},
 	}
@@ -54,43 +54,43 @@ func word(offset int64, s push.Status, reason push.Reason) string {
 	return fmt.Sprint(offset, " ", s, " ", reason)
 }
 
-func (m *ledgerModel) report(offset int64, s push.Status, reason push.Reason) {
+func (m *model) report(offset int64, s push.Status, reason push.Reason) {
 	report(m.l, offset, s, reason)
 	m.owned[offset] = s
 	m.reports[word(offset, s, reason)]++
 }
 
 // begin and look and read are the reader.
-func (m *ledgerModel) begin() {
-	m.l.begin()
+func (m *model) begin() {
+	m.l.Begin()
 	m.reading = true
 }
 
-func (m *ledgerModel) look(t *rapid.T) {
+func (m *model) look(t *rapid.T) {
 	offset := m.next
 	m.next++
 	switch rapid.IntRange(0, 3).Draw(t, "owned") {
 	case 0: // not ours
 	case 1:
-		m.l.enter(offset)
-		m.l.leave(offset)
+		m.l.Enter(offset)
+		m.l.Leave(offset)
 	case 2:
-		m.l.enter(offset)
+		m.l.Enter(offset)
 		m.owned[offset] = 0
 	case 3: // the report comes before Deliver returns
-		m.l.enter(offset)
+		m.l.Enter(offset)
 		m.report(offset, push.Done, push.ReasonNone)
 	}
 }
 
-func (m *ledgerModel) read(t *rapid.T) {
+func (m *model) read(t *rapid.T) {
 	m.next += rapid.Int64Range(0, 3).Draw(t, "gap")
 	m.through, m.reading = m.next, false
-	m.l.read(m.next)
+	m.l.Read(m.next)
 }
 
 // go on is a session.
-func (m *ledgerModel) goOn(t *rapid.T) {
+func (m *model) goOn(t *rapid.T) {
 	var open []int64
 	for o, s := range m.owned {
 		if s == 0 || s == push.Held || m.late[o] {
@@ -119,14 +119,14 @@ func (m *ledgerModel) goOn(t *rapid.T) {
 	}
 }
 
-func (m *ledgerModel) connect() {
+func (m *model) connect() {
 	user := fmt.Sprint("u", len(m.bindings))
 	m.bindings[user] = m.next
-	m.l.connected(push.Binding{User: user, Type: push.AllTypes})
+	m.l.Connected(push.Binding{User: user, Type: push.AllTypes})
 }
 
-func (m *ledgerModel) cut(t *rapid.T) {
-	r := m.l.cut()
+func (m *model) cut(t *rapid.T) {
+	r := m.l.Cut()
 	m.writing, m.queued = &r, slices.Clone(r.Queued)
 	assert.Equal(t, m.through, r.ReadThrough)
 	for _, b := range r.Connected {
@@ -135,16 +135,16 @@ func (m *ledgerModel) cut(t *rapid.T) {
 	}
 }
 
-func (m *ledgerModel) uncut() {
-	m.l.uncut(*m.writing)
+func (m *model) uncut() {
+	m.l.Uncut(*m.writing)
 	m.writing = nil
 }
 
 // durable is also what the custodian makes of the receipt.
-func (m *ledgerModel) durable(t *rapid.T) {
+func (m *model) durable(t *rapid.T) {
 	r := m.writing
 	m.writing = nil
-	m.l.durable(r)
+	m.l.Durable(r)
 	say := func(offset int64, s push.Status, reason push.Reason) {
 		m.told[offset], m.settled[offset] = true, true
 		m.words[word(offset, s, reason)]++
@@ -175,8 +175,8 @@ func (m *ledgerModel) durable(t *rapid.T) {
 }
 
 // check is what holds at any moment.
-func (m *ledgerModel) check(t *rapid.T) {
-	at := m.l.committable()
+func (m *model) check(t *rapid.T) {
+	at := m.l.Committable()
 	require.GreaterOrEqual(t, at, m.last, "never backwards")
 	m.last = at
 	unsettled := 0
@@ -187,11 +187,11 @@ func (m *ledgerModel) check(t *rapid.T) {
 		}
 	}
 	require.LessOrEqual(t, at, m.next, "not past what was looked at")
-	require.Equal(t, unsettled, m.l.unsettled())
+	require.Equal(t, unsettled, m.l.Unsettled())
 }
 
 // finish lets every session come to an end and every receipt be written.
-func (m *ledgerModel) finish(t *rapid.T) {
+func (m *model) finish(t *rapid.T) {
 	if m.reading {
 		m.read(t)
 	}
@@ -206,14 +206,14 @@ func (m *ledgerModel) finish(t *rapid.T) {
 	m.cut(t)
 	m.durable(t)
 	m.check(t)
-	assert.Equal(t, m.through, m.l.committable(), "nothing holds it up any more")
+	assert.Equal(t, m.through, m.l.Committable(), "nothing holds it up any more")
 	assert.Equal(t, m.reports, m.words, "each report is said, and said once")
 	assert.Len(t, m.named, len(m.bindings), "each session is named")
 }
 
 func TestReceiptsAreEvidenceAndTheCommitRuleHoldsWhateverTheOrderOfEvents(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		m := newLedgerModel(rapid.Int64Range(0, 50).Draw(t, "start"))
+		m := newModel(rapid.Int64Range(0, 50).Draw(t, "start"))
 		when := func(possible func() bool, do func(*rapid.T)) func(*rapid.T) {
 			return func(t *rapid.T) {
 				if possible() {

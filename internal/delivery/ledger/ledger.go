@@ -1,4 +1,8 @@
-package delivery
+// Package ledger keeps the books of one partition at a gateway: which owned
+// offsets are not settled, and what is to be said in the next receipt. It is
+// pure. Reading, delivering, writing receipts and committing are left to package
+// delivery, which calls it in the order that the methods name.
+package ledger
 
 import (
 	"sync"
@@ -7,10 +11,9 @@ import (
 	"pushgate/internal/push"
 )
 
-// ledger is what a partition knows of its deliveries: which offsets are not
-// settled, and what is to be said in the next receipt. It implements
-// push.Reporter. Safe for concurrent use; its lock is the last to be taken and
-// nothing is called under it.
+// Ledger is what a partition knows of its deliveries. It implements
+// push.Reporter. Safe for concurrent use; its lock is the last to be taken, and
+// only the Observer is called under it.
 //
 // Two orders make receipts evidence. The reader moves readThrough only after
 // every owned offset below it has been entered: a receipt cut at any moment
@@ -19,8 +22,8 @@ import (
 // a batch is named only when the batch is done: the reader may already have
 // looked for its user in vain at an offset the read-through does not cover yet,
 // and the custodian would think that the session had seen it.
-type ledger struct {
-	metrics *Metrics
+type Ledger struct {
+	observe Observer
 
 	mu          sync.Mutex
 	tracker     *offsets.Tracker
@@ -41,39 +44,49 @@ type ledger struct {
 // manyItems is when a receipt is written without waiting for more.
 const manyItems = 1000
 
-func newLedger(start int64, m *Metrics) *ledger {
-	return &ledger{
-		metrics: m, tracker: offsets.New(start), readThrough: start,
+// Observer is told of each report; first says that it is the first of its
+// message. It is called under the ledger's lock: it must not block, nor call the
+// ledger.
+type Observer func(m *push.Message, s push.Status, reason push.Reason, first bool)
+
+// New returns the ledger of a partition that is read from start on. The observer
+// may be nil.
+func New(start int64, o Observer) *Ledger {
+	if o == nil {
+		o = func(*push.Message, push.Status, push.Reason, bool) {}
+	}
+	return &Ledger{
+		observe: o, tracker: offsets.New(start), readThrough: start,
 		underWay: make(map[int64]bool),
 		moved:    make(chan struct{}, 1), wake: make(chan struct{}, 1), full: make(chan struct{}, 1),
 	}
 }
 
-// enter notes an owned offset before it is handed to a session.
-func (l *ledger) enter(offset int64) {
+// Enter notes an owned offset before it is handed to a session.
+func (l *Ledger) Enter(offset int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.tracker.Track(offset)
 	l.underWay[offset] = false
 }
 
-// leave takes back an offset that turned out not to be owned.
-func (l *ledger) leave(offset int64) {
+// Leave takes back an offset that turned out not to be owned.
+func (l *Ledger) Leave(offset int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.underWay, offset)
 	l.tracker.Settle(offset)
 }
 
-// begin says that the reader starts to look at a batch; read follows.
-func (l *ledger) begin() {
+// Begin says that the reader starts to look at a batch; read follows.
+func (l *Ledger) Begin() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.reading = true
 }
 
-// read moves on: every offset below next was looked at.
-func (l *ledger) read(next int64) {
+// Read moves on: every offset below next was looked at.
+func (l *Ledger) Read(next int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.reading = false
@@ -89,7 +102,7 @@ func (l *ledger) read(next int64) {
 }
 
 // Report implements push.Reporter.
-func (l *ledger) Report(m *push.Message, s push.Status, reason push.Reason) {
+func (l *Ledger) Report(m *push.Message, s push.Status, reason push.Reason) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	_, first := l.underWay[m.Offset]
@@ -103,11 +116,11 @@ func (l *ledger) Report(m *push.Message, s push.Status, reason push.Reason) {
 		l.next.Failed = append(l.next.Failed, push.Failure{Offset: m.Offset, Reason: reason})
 	}
 	l.item()
-	l.metrics.reported(m, s, reason, first)
+	l.observe(m, s, reason, first)
 }
 
-// connected notes a session. It must already be visible to deliveries.
-func (l *ledger) connected(b push.Binding) {
+// Connected notes a session. It must already be visible to deliveries.
+func (l *Ledger) Connected(b push.Binding) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.reading {
@@ -117,7 +130,7 @@ func (l *ledger) connected(b push.Binding) {
 	l.bind(b)
 }
 
-func (l *ledger) bind(b push.Binding) {
+func (l *Ledger) bind(b push.Binding) {
 	l.bound = append(l.bound, bound{b, l.readThrough})
 	l.item()
 }
@@ -128,15 +141,15 @@ type bound struct {
 	from int64
 }
 
-// presence makes the next receipt an announcement or a goodbye.
-func (l *ledger) presence(p push.Presence) {
+// Presence makes the next receipt an announcement or a goodbye.
+func (l *Ledger) Presence(p push.Presence) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.next.Presence = p
 	l.item()
 }
 
-func (l *ledger) item() {
+func (l *Ledger) item() {
 	l.items++
 	signal(l.wake)
 	if l.items >= manyItems {
@@ -159,9 +172,9 @@ func drop(c chan struct{}) {
 	}
 }
 
-// cut takes over what there is to say. All signals are answered by it: one that
+// Cut takes over what there is to say. All signals are answered by it: one that
 // was left would have a receipt written that says nothing.
-func (l *ledger) cut() push.Receipt {
+func (l *Ledger) Cut() push.Receipt {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, c := range []chan struct{}{l.moved, l.wake, l.full} {
@@ -184,8 +197,8 @@ func (l *ledger) cut() push.Receipt {
 	return r
 }
 
-// uncut takes back a receipt that could not be written: the next one says it.
-func (l *ledger) uncut(r push.Receipt) {
+// Uncut takes back a receipt that could not be written: the next one says it.
+func (l *Ledger) Uncut(r push.Receipt) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	n := &l.next
@@ -208,9 +221,9 @@ func (l *ledger) uncut(r push.Receipt) {
 	l.item()
 }
 
-// durable settles what a written receipt says. Queued offsets are not settled by
+// Durable settles what a written receipt says. Queued offsets are not settled by
 // it: nothing has been done about them yet.
-func (l *ledger) durable(r *push.Receipt) {
+func (l *Ledger) Durable(r *push.Receipt) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, list := range [][]int64{r.Delivered, r.Held} {
@@ -223,14 +236,26 @@ func (l *ledger) durable(r *push.Receipt) {
 	}
 }
 
-func (l *ledger) committable() int64 {
+// Committable is the offset up to which everything is settled. It never goes
+// back.
+func (l *Ledger) Committable() int64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.tracker.Committable()
 }
 
-func (l *ledger) unsettled() int {
+// Unsettled counts the owned offsets that are not settled.
+func (l *Ledger) Unsettled() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.tracker.Unsettled()
 }
+
+// Moved gets a value when the read-through has moved since the last cut.
+func (l *Ledger) Moved() <-chan struct{} { return l.moved }
+
+// Wake gets a value when there is something else to say.
+func (l *Ledger) Wake() <-chan struct{} { return l.wake }
+
+// Full gets a value when there is so much to say that it should not wait.
+func (l *Ledger) Full() <-chan struct{} { return l.full }
