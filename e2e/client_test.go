@@ -165,9 +165,10 @@ type roamer struct {
 	stop  context.CancelFunc
 	done  chan struct{}
 
-	mu   sync.Mutex
-	seen map[string]int
-	conn *websocket.Conn
+	mu    sync.Mutex
+	seen  map[string]int
+	first []string // ids in the order in which they were first seen
+	conn  *websocket.Conn
 }
 
 func roam(t *testing.T, user string, nodes ...*node) *roamer {
@@ -221,7 +222,9 @@ func (r *roamer) listen(ctx context.Context, conn *websocket.Conn) {
 			return
 		}
 		r.mu.Lock()
-		r.seen[f.ID]++
+		if r.seen[f.ID]++; r.seen[f.ID] == 1 {
+			r.first = append(r.first, f.ID)
+		}
 		r.mu.Unlock()
 		ack, _ := json.Marshal(map[string][]string{"ack": {f.ID}})
 		if conn.Write(ctx, websocket.MessageText, ack) != nil {
@@ -255,6 +258,13 @@ func (r *roamer) missing(want []string) []string {
 		}
 	}
 	return m
+}
+
+// firsts returns the ids in the order in which they were first seen.
+func (r *roamer) firsts() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.first)
 }
 
 // repeats counts how often messages came again.

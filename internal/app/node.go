@@ -108,6 +108,7 @@ func (n *Node) newCustodian(registry prometheus.Registerer) *custody.Custodian {
 		Policy: custody.Policy{
 			Custody: n.config.Custody, Retry: n.config.Retry, Waiting: n.config.Waiting,
 			DropExpired: n.config.Message.Expired == config.ExpiredDrop, Outcomes: n.config.Outcomes.Enabled,
+			Strict: n.config.Delivery.Order == delivery.Strict,
 		},
 		Limits:     n.config.Limits(),
 		Partitions: n.partitions.get,

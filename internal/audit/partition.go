@@ -106,14 +106,15 @@ func (a *auditor) gather(ctx context.Context, number int32, s spans, e *evidence
 // offering enters one record of the request topic.
 func (a *auditor) offering(rec *push.Record, number int32, settled int64, e *evidence, accounts map[identity]*account) {
 	m, invalid := push.ParseRequest(rec, a.Topics.Requests, a.Limits)
-	if rec.Time.After(a.Until) && m.Attempt == 1 {
+	_, came := rec.Headers.Get(push.HeaderMessageID) // a custodian wrote it
+	if rec.Time.After(a.Until) && !came {
 		return
 	}
 	a.ledger.Offerings++
 	id := identity{string(rec.Key), m.ID, m.FirstSeen.UnixMilli()}
 	at, times := a.stateOf(rec, &m, id, settled, e)
 	atHome := invalid != nil || push.Home(rec.Key, a.partitions) == number
-	if _, came := rec.Headers.Get(push.HeaderMessageID); atHome && came && m.EndsWait == push.NoWait {
+	if atHome && came && m.EndsWait == push.NoWait {
 		a.arrived[id] = true
 	}
 	one := accounts[id]
