@@ -33,6 +33,7 @@ type partition struct {
 	requestsEnd, receiptsEnd int64
 	restored                 bool
 	highWatermark            int64
+	retryEnd                 int64 // of the retry log, as far as it is known
 	homes                    int32 // how many partitions the homes of users were worked out with
 
 	mu        sync.Mutex // guards what follows: read by the committer and by health
@@ -115,7 +116,9 @@ func (p *partition) loop(ctx context.Context, began time.Time, requests, receipt
 			p.takeReceipts(batch)
 			receipts.processed <- struct{}{}
 		case r := <-p.results:
-			p.takeResults(r)
+			if err := p.takeResults(ctx, r); err != nil {
+				return err
+			}
 		case <-timer.C:
 			p.machine.Advance(time.Now(), false)
 			p.rehome()
@@ -126,11 +129,14 @@ func (p *partition) loop(ctx context.Context, began time.Time, requests, receipt
 	}
 }
 
-// full says whether there is enough under judgement or waiting to be written.
+// full says whether there is enough under judgement or waiting to be written. One
+// record that cannot be written holds nobody up, until so much was read beyond it
+// that keeping track of that would fill the memory.
 func (p *partition) full() bool {
+	const maxBeyond = 4 << 20 // requests, at 16 bytes each
 	s := p.machine.Stats()
 	limit := p.Policy.Custody.MaxInFlight
-	return s.InFlight >= limit || s.Pending >= limit
+	return s.InFlight >= limit || s.Pending >= limit || s.Next-s.Unsettled >= maxBeyond && p.stalled() != nil
 }
 
 // stuffed says whether receipts are better left in the log for now: what is to be
@@ -204,9 +210,17 @@ func (p *partition) takeReceipts(b push.Batch) {
 	}
 }
 
-func (p *partition) takeResults(r laneResult) {
+// takeResults tells the machine what was written. It returns an error when a log
+// turns out to have been made anew under the writer.
+func (p *partition) takeResults(ctx context.Context, r laneResult) error {
 	p.lanes[r.lane].busy = false
 	for _, w := range r.written {
+		if k := w.action.Kind; (k == MakeWait || k == EndWait) && !w.lost && w.refused == "" {
+			if w.at < p.retryEnd {
+				return p.retryAnew(ctx, w.at)
+			}
+			p.retryEnd = w.at + 1
+		}
 		switch {
 		case w.lost:
 			p.Metrics.vanished.Inc()
@@ -220,6 +234,20 @@ func (p *partition) takeResults(r laneResult) {
 			p.machine.Done(w.action.ID, w.at)
 		}
 	}
+	return nil
+}
+
+// retryAnew gives the partition back because the retry log began anew: what was
+// written now stands before what had been written. What waited in the old log is
+// lost, except what is in flight again.
+func (p *partition) retryAnew(ctx context.Context, at int64) error {
+	waiting := p.machine.Stats().Waiting
+	p.Metrics.vanished.Add(float64(waiting))
+	p.log.Error("the retry topic was made anew, or has lost its end: what waited in it is gone; the dead letters know nothing of it",
+		zap.String("topic", p.Topics.Retry), zap.Int("waiting", waiting), zap.Int64("written_at", at), zap.Int64("expected_from", p.retryEnd))
+	return p.shrank(ctx, &push.OffsetLostError{
+		Topic: p.Topics.Retry, Partition: p.number, Offset: p.retryEnd, HighWatermark: at + 1,
+	})
 }
 
 // restoredYet ends restoring once everything that was in the logs at takeover

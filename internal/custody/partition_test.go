@@ -242,6 +242,20 @@ func (m *memory) serve(t *testing.T, change ...func(*custody.Params)) (stop func
 	}, done
 }
 
+// counted returns the value of a counter.
+func counted(t *testing.T, registry *prometheus.Registry, name string) float64 {
+	t.Helper()
+	families, err := registry.Gather()
+	require.NoError(t, err)
+	for _, f := range families {
+		if f.GetName() == name {
+			return f.GetMetric()[0].GetCounter().GetValue()
+		}
+	}
+	require.Fail(t, "no such metric", name)
+	return 0
+}
+
 // awhile lets time go by.
 func awhile(d time.Duration) {
 	<-time.After(d)
@@ -293,6 +307,34 @@ func TestALogThatBeganAnewIsAnsweredForFromItsStart(t *testing.T) {
 		assert.ElementsMatch(t, all, m.waits(t), "also where two have the same number")
 		require.NoError(t, stop())
 		assert.Equal(t, int64(len(m.records(requestTopic, 0))), m.isCommitted(requestTopic))
+	})
+}
+
+func TestARetryLogThatBeganAnewIsNoticedByTheFirstWriteAndReported(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory()
+		registry := prometheus.NewRegistry()
+		measured := func(p *custody.Params) { p.Metrics = custody.NewMetrics(registry) }
+		m.request("before-0")
+		m.request("before-1")
+		_, ended := m.serve(t, measured)
+		awhile(5 * time.Second)
+		require.Equal(t, int64(0), m.isCommitted(retryTopic), "two wait")
+
+		m.anew(retryTopic)
+		m.request("after")
+		select {
+		case err := <-ended:
+			require.ErrorContains(t, err, "retry is shorter than what was read of it")
+		case <-time.After(time.Minute):
+			require.Fail(t, "the custodian goes on as if nothing had happened")
+		}
+		assert.InDelta(t, 2, counted(t, registry, "pushgate_vanished_total"), 0, "what is lost is counted")
+		stop, _ := m.serve(t)
+		awhile(5 * time.Second)
+		assert.Equal(t, []string{"after"}, m.waits(t))
+		require.NoError(t, stop())
+		assert.Equal(t, int64(3), m.isCommitted(requestTopic))
 	})
 }
 

@@ -97,6 +97,7 @@ func (p *partition) restoreWaits(ctx context.Context, start Positions) error {
 		next = batch.Next
 		p.machine.RetryRead(next)
 	}
+	p.retryEnd = end
 	return nil
 }
 
