@@ -204,6 +204,10 @@ type Restored struct {
 // RestoreWait takes in a wait record read at takeover. A wait that was written
 // twice stands where it was written last.
 func (m *Machine) RestoreWait(r Restored) {
+	m.waitLog.advance(r.At + 1)
+	if m.past[r.Origin] == pastOf(&r) {
+		return // a write of it that had been given up has come after its end
+	}
 	if e := m.waitOf(r.Origin); e != nil {
 		m.waitLog.remove(e)
 		m.waitLog.add(e, r.At)
@@ -227,10 +231,20 @@ func (m *Machine) RestoreWait(r Restored) {
 // RestoreEnd takes in an end record read at takeover.
 func (m *Machine) RestoreEnd(origin int64) {
 	if e := m.waitOf(origin); e != nil {
+		m.past[origin] = pastWait{m.userOf(e).name, int(e.attempt), e.expires}
 		m.drop(e)
 		m.afterwards()
 	}
 }
+
+// pastWait identifies a wait that has ended, as isOf does.
+type pastWait struct {
+	user    string
+	attempt int
+	expires int64 // Unix milliseconds
+}
+
+func pastOf(r *Restored) pastWait { return pastWait{r.User, r.Attempt, r.Expires.UnixMilli()} }
 
 // RetryRead says that every retry record below next was read.
 func (m *Machine) RetryRead(next int64) { m.waitLog.advance(next) }

@@ -179,3 +179,20 @@ func TestWhatAGatewayDeliversIsNotMoved(t *testing.T) {
 	assert.Empty(t, b.Actions())
 	assert.Equal(t, int64(1), b.Positions().Requests)
 }
+
+func TestAWriteOfAWaitThatComesAfterItsEndDoesNotBringItBack(t *testing.T) {
+	m := custody.NewMachine(custody.Start{Policy: policy(), Now: noon})
+	w := custody.Restored{User: "42", Type: "order", Wait: push.Wait{
+		Lineage: push.Lineage{Attempt: 1, Expires: noon.Add(time.Hour)}, Origin: 7, Reason: push.Offline, Due: noon,
+	}}
+	m.RestoreWait(w)
+	m.RestoreEnd(7)
+	w.At = 2
+	m.RestoreWait(w)
+	assert.Zero(t, m.Stats().Waiting)
+	w.At, w.Attempt = 3, 2
+	m.RestoreWait(w)
+	assert.Equal(t, 1, m.Stats().Waiting, "another message may have the number, after a log lost its end")
+	m.RetryRead(4)
+	assert.Equal(t, int64(3), m.Positions().Retry)
+}

@@ -109,6 +109,8 @@ type Machine struct {
 	// blocked offerings settle only when the wait they came from has its end
 	// durable; the value says that everything else about them is settled.
 	blocked map[int64]bool
+	// past are waits that ended, by origin, while restoring.
+	past map[int64]pastWait
 
 	pending map[uint64]pendingAction
 	nextID  uint64
@@ -134,6 +136,7 @@ func NewMachine(s Start) *Machine {
 		early:      make(map[int64][]earlyWord),
 		earlyBound: make(map[string][]earlyBinding),
 		blocked:    make(map[int64]bool),
+		past:       make(map[int64]pastWait),
 		pending:    make(map[uint64]pendingAction),
 	}
 	m.timers.entries, m.waitLog = &m.entries, waitLog{entries: &m.entries, next: s.Retry}
@@ -203,6 +206,8 @@ func (m *Machine) Request(r Request) {
 			m.applyEarly(e.origin, said)
 		case m.restored:
 			m.enqueue(e)
+		case m.crowded():
+			m.waitBehind(e, push.Offline)
 		}
 	}
 }
@@ -256,17 +261,23 @@ func (m *Machine) endWaitOf(r *Request) *entry {
 	if w == nil || !m.isOf(w, r, 1) {
 		return nil
 	}
-	w.busy().blocks = append(w.work.blocks, r.Offset)
+	m.endBefore(w, r.Offset)
+	return w
+}
+
+// endBefore ends a wait, unless it is on its way out; the request at an offset
+// settles only after that.
+func (m *Machine) endBefore(w *entry, offset int64) {
+	w.busy().blocks = append(w.work.blocks, offset)
+	m.blocked[offset] = false
 	switch w.state {
 	case waiting:
 		m.endWait(w)
 	case rewritePending:
 		w.work.ended = true
 	default:
-		// It is on its way out.
+		// The end follows by itself.
 	}
-	m.blocked[r.Offset] = false
-	return w
 }
 
 // Advance moves time on. caughtUp says that every receipt written up to now has
@@ -293,7 +304,7 @@ func (m *Machine) Advance(now time.Time, caughtUp bool) {
 // Restored ends restoring: everything that was in the logs at takeover was fed.
 func (m *Machine) Restored() {
 	defer m.afterwards()
-	m.restored = true
+	m.restored, m.past = true, nil
 	for _, e := range m.allBy(&m.waits) {
 		switch {
 		case e.state != waiting:

@@ -44,12 +44,14 @@ func (m *Machine) enqueue(e *entry) {
 		m.waitBehind(e, earlier.reason)
 		return
 	}
-	// What it waits for stands further on in the log, and is not read while too many
-	// are in flight.
-	if m.flights.n > m.policy.Custody.MaxInFlight/2 {
+	if m.crowded() {
 		m.waitBehind(e, push.Offline)
 	}
 }
+
+// crowded says whether what is queued must not stay in flight: what it waits for
+// may stand further on in the log, which is not read while too many are in flight.
+func (m *Machine) crowded() bool { return m.flights.n > m.policy.Custody.MaxInFlight/2 }
 
 // waitBehind makes a queued message wait for its turn.
 func (m *Machine) waitBehind(e *entry, reason push.Reason) {
@@ -104,13 +106,26 @@ func (m *Machine) turnInOrder(owner, typ ref) {
 // supersede forgets a message that is queued, or the wait it became, because it
 // turns out that a predecessor has offered it.
 func (m *Machine) supersede(offering *Request) {
-	if !m.policy.Strict || offering.Order == 0 || offering.Attempt == 0 {
+	if !m.policy.Strict || offering.Order == 0 || offering.Attempt == 0 || offering.EndsWait >= 0 {
 		return
 	}
-	e := m.flight(offering.Order - 1)
-	if e != nil && m.queued(e) && m.isOf(e, offering, offering.Attempt) && m.types.name(e.typ) == offering.Type {
-		m.report(e, push.OutcomeNone, e.reason, "")
-		m.leave(e)
+	queued := func(e *entry) bool {
+		return e != nil && e.attempt == 0 && m.isOf(e, offering, offering.Attempt) && m.types.name(e.typ) == offering.Type
+	}
+	origin := offering.Order - 1
+	if e := m.flight(origin); queued(e) {
+		switch e.state {
+		case inFlight:
+			m.report(e, push.OutcomeNone, e.reason, "")
+			m.leave(e)
+		case waitPending:
+			e.work.ended = true
+		default:
+			// Its own offering, which ends it.
+		}
+	}
+	if w := m.waitOf(origin); queued(w) {
+		m.endBefore(w, offering.Offset)
 	}
 }
 

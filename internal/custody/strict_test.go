@@ -233,3 +233,29 @@ func TestInStrictOrderWhatWasQueuedWhilePartitionsWereAddedMoves(t *testing.T) {
 	o.Restored()
 	assert.Equal(t, int32(1), o.only(custody.MoveHome).Home)
 }
+
+func TestInStrictOrderASuccessorWithALongQueueStillKnowsWhatWasOffered(t *testing.T) {
+	p := policy()
+	strict(&p)
+	p.Custody.MaxInFlight = 4
+	o := &inOrder{bench: newBench(t, p)}
+	o.say(push.Receipt{Presence: push.Announce})
+	o.send("42", "42", "42", "42", "42", "42")
+	require.Empty(t, o.carry(), "some wait, nothing is offered")
+	require.Less(t, o.Stats().InFlight, 4)
+	for order := int64(1); order <= 5; order += 4 { // one is in flight, one a wait
+		o.read(custody.Request{
+			User: "42", Type: "order", Attempt: 1, Order: order, EndsWait: push.NoWait, Expires: noon.Add(time.Hour),
+		})
+	}
+	o.Restored()
+	require.Empty(t, o.carry())
+	o.say(push.Receipt{ReadThrough: 8, Delivered: []int64{6, 7}})
+	for _, order := range []int64{2, 3, 4, 6} {
+		require.Equal(t, []int64{order}, o.carry())
+		o.delivered()
+	}
+	o.carry()
+	assert.Zero(t, o.Stats().Waiting+o.Stats().InFlight)
+	assert.Equal(t, o.last()+1, o.Positions().Requests)
+}
