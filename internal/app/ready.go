@@ -26,7 +26,9 @@ func (n *Node) checks() []admin.Check {
 		}},
 	}
 	if n.delivery != nil {
-		checks = append(checks, admin.Check{Name: "delivery", Ready: n.delivery.Ready})
+		checks = append(checks,
+			admin.Check{Name: "delivery", Ready: n.delivery.Ready},
+			admin.Check{Name: "receipts", Ready: n.delivery.Stalled})
 	}
 	if n.custodian != nil {
 		checks = append(checks, admin.Check{Name: "custody", Ready: n.custodian.Ready})

@@ -100,6 +100,18 @@ func (g *Gateway) Ready() error {
 	return g.err
 }
 
+// Stalled says which partitions cannot write their receipts at the moment, nil if
+// all can. Sessions may be taken all the same: what is for them comes later.
+func (g *Gateway) Stalled() error {
+	var errs []error
+	for _, w := range g.all() {
+		if err := w.stalled(); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // Connected tells the custodian of a user that a session was opened. Deliver
 // must already see it. It does not block.
 func (g *Gateway) Connected(b push.Binding) {

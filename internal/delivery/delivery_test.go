@@ -622,7 +622,7 @@ func TestAStartPositionThatCannotBeCommittedEndsTheStart(t *testing.T) {
 	})
 }
 
-func TestAReceiptThatIsRefusedForGoodIsSaidAndNotPassedOver(t *testing.T) {
+func TestAReceiptThatIsRefusedStallsItsPartitionUntilTheTopicTakesIt(t *testing.T) {
 	bubble(t, 2, func(t *testing.T, r *rig) {
 		r.start()
 		user := at(1, 2, 0)
@@ -631,13 +631,26 @@ func TestAReceiptThatIsRefusedForGoodIsSaidAndNotPassedOver(t *testing.T) {
 		refused := &push.RejectedError{Topic: receipts, Partition: 1, Err: errors.New("not authorized")}
 		r.log.set(func(l *fakeLog) { l.refuse = refused })
 		r.log.add(1, request(user, "0"))
-		err := <-r.ended
-		require.ErrorIs(t, err, refused)
-		require.ErrorContains(t, err, "partition ")
+		pass(10 * time.Second)
+		assert.Zero(t, r.log.position(1), "it is not passed over")
+		require.ErrorContains(t, r.gateway.Stalled(), "partition 1 has been trying to write to "+receipts)
+		require.NoError(t, r.gateway.Ready(), "sessions are taken all the same")
+		r.log.set(func(l *fakeLog) { l.refuse = nil })
+		pass(10 * time.Second)
+		require.NoError(t, r.gateway.Stalled())
+		assert.Equal(t, int64(1), r.log.position(1))
+	})
+}
+
+func TestAGatewayWhoseAnnouncementIsRefusedDoesNotStart(t *testing.T) {
+	bubble(t, 1, func(t *testing.T, r *rig) {
+		refused := &push.RejectedError{Topic: receipts, Err: errors.New("not authorized")}
+		r.log.set(func(l *fakeLog) { l.refuse = refused })
+		r.start()
+		require.ErrorIs(t, <-r.ended, refused)
+		require.Error(t, r.gateway.Ready())
 		r.cancel()
 		r.cancel = nil
-		assert.Zero(t, r.log.position(1))
-		require.Error(t, r.gateway.Ready())
 	})
 }
 

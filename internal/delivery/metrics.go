@@ -19,6 +19,7 @@ type Metrics struct {
 	namesakes              prometheus.Counter
 	latency                prometheus.Histogram
 	lagGauge, unsettledVec *prometheus.GaugeVec
+	stalledVec             *prometheus.GaugeVec
 }
 
 // NewMetrics registers the metrics of delivery.
@@ -51,7 +52,10 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 			Name: "pushgate_unsettled", Help: "Requests under way at this gateway whose receipt is not written yet.",
 		}, []string{"partition"}),
 	}
-	r.MustRegister(m.failed, m.latency, m.lagGauge, m.unsettledVec)
+	m.stalledVec = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "pushgate_delivery_stalled", Help: "1 while a receipt of the partition cannot be written.",
+	}, []string{"partition"})
+	r.MustRegister(m.failed, m.latency, m.lagGauge, m.unsettledVec, m.stalledVec)
 	for _, reason := range push.Failures() {
 		m.failed.WithLabelValues(reason.String())
 	}
@@ -81,8 +85,13 @@ func (m *Metrics) reported(msg *push.Message, s push.Status, reason push.Reason,
 	}
 }
 
-func (m *Metrics) partition(number int32, lag int64, unsettled int) {
+func (m *Metrics) partition(number int32, lag int64, unsettled int, stalled bool) {
 	label := strconv.Itoa(int(number))
 	m.lagGauge.WithLabelValues(label).Set(float64(lag))
 	m.unsettledVec.WithLabelValues(label).Set(float64(unsettled))
+	value := 0.0
+	if stalled {
+		value = 1
+	}
+	m.stalledVec.WithLabelValues(label).Set(value)
 }

@@ -24,7 +24,9 @@ type worker struct {
 	partitions int32
 
 	lag       atomic.Int64
-	committed int64 // owned by whoever commits
+	saying    atomic.Int64 // since when a receipt is being written, Unix nanoseconds; 0: none is
+	committed int64        // owned by whoever commits
+	announced bool         // set before run
 }
 
 func newWorker(g *Gateway, number int32, start int64) *worker {
@@ -177,7 +179,7 @@ func (w *worker) say(ctx context.Context) error {
 	for i := range parts {
 		records = append(records, push.Record{Key: []byte(w.p.Node), Value: parts[i].AppendBinary(nil)})
 	}
-	if _, err := w.p.Log.Produce(ctx, w.p.Receipts, w.number, records); err != nil {
+	if err := w.write(ctx, records); err != nil {
 		r.Delivered, r.Held, r.Queued = parts[0].Delivered, parts[0].Held, parts[0].Queued
 		w.ledger.Uncut(r)
 		return fmt.Errorf("writing a receipt: %w", err)
@@ -190,10 +192,34 @@ func (w *worker) say(ctx context.Context) error {
 	return nil
 }
 
+// write makes receipts durable. A broker that refuses them ends a gateway that
+// is about to start: somebody is looking. One that has sessions stalls, says so,
+// and tries again until the topic is mended: its end would only send its clients
+// to nodes that have the same topic.
+func (w *worker) write(ctx context.Context, records []push.Record) error {
+	const pause = 5 * time.Second
+	w.saying.Store(time.Now().UnixNano())
+	defer w.saying.Store(0)
+	for {
+		_, err := w.p.Log.Produce(ctx, w.p.Receipts, w.number, records)
+		if _, refused := errors.AsType[*push.RejectedError](err); !refused || !w.announced {
+			return err
+		}
+		w.log.Error("the broker refuses a receipt; the partition stalls until its topic takes it", zap.Error(err))
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(pause):
+		}
+	}
+}
+
 // announce says that this gateway is there, before it takes its first session.
 func (w *worker) announce(ctx context.Context) error {
 	w.ledger.Presence(push.Announce)
-	return w.say(ctx)
+	err := w.say(ctx)
+	w.announced = err == nil
+	return err
 }
 
 // goodbye says what is left to say, and that nothing will follow.
@@ -206,7 +232,21 @@ func (w *worker) goodbye(ctx context.Context) {
 
 // observe publishes how the partition is doing.
 func (w *worker) observe() {
-	w.p.Metrics.partition(w.number, w.lag.Load(), w.ledger.Unsettled())
+	w.p.Metrics.partition(w.number, w.lag.Load(), w.ledger.Unsettled(), w.stalled() != nil)
+}
+
+// stalled says that a receipt has been being written for too long. What is under
+// way is not settled until it is, and reading slows down to nothing.
+func (w *worker) stalled() error {
+	const patience = 5 * time.Second
+	since := w.saying.Load()
+	if since == 0 {
+		return nil
+	}
+	if d := time.Since(time.Unix(0, since)); d > patience {
+		return fmt.Errorf("partition %d has been trying to write to %s for %s", w.number, w.p.Receipts, d.Round(time.Second))
+	}
+	return nil
 }
 
 // maxConnected is how many sessions one receipt names at most: with the longest
