@@ -214,11 +214,19 @@ func (c *Custodian) commitLoop(ctx context.Context, a Assignment, list []*partit
 }
 
 // commit is best effort: what is not committed is done again after a takeover.
+//
+// The three positions of a partition are of one moment, and those of the requests
+// are committed first: a later position of the receipts would pass over what a
+// successor, who begins at the earlier requests, needs to hear of them.
 func (c *Custodian) commit(ctx context.Context, a Assignment, list []*partition) {
+	now := make([]Positions, len(list))
+	for i, p := range list {
+		now[i] = p.toCommit()
+	}
 	for _, topic := range []string{c.p.Topics.Requests, c.p.Topics.Receipts, c.p.Topics.Retry} {
 		moved := make(map[int32]int64)
-		for _, p := range list {
-			if at, ok := p.toCommit(topic); ok {
+		for i, p := range list {
+			if at := *now[i].of(topic, c.p.Topics); at != p.lastCommitted(topic) {
 				moved[p.number] = at
 			}
 		}

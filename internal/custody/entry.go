@@ -76,6 +76,9 @@ type entry struct {
 type work struct {
 	readAt time.Duration // in observed time
 	claims []*gateway
+	// gaveUp are gateways that have failed it: what they say of it after that, a
+	// receipt that comes a second time says.
+	gaveUp []*gateway
 	blocks []int64 // offerings that settle when this wait has ended
 	mark   *receiptMark
 	// detail is what an outcome says beyond the entry; nil where outcomes are not
@@ -150,7 +153,7 @@ func (e *entry) isMisnamed() bool { return e.work != nil && e.work.misnamed }
 // before it (later 1). Offsets alone do not say so: a header may name any, and a
 // log that lost its end, or was made anew, gives them out again.
 func (m *Machine) isOf(e *entry, r *Request, later int) bool {
-	return m.userOf(e).name == r.User && int(e.attempt)+later == r.Attempt && e.expires == r.Expires.UnixMilli()
+	return e.owner != none && m.userOf(e).name == r.User && int(e.attempt)+later == r.Attempt && e.expires == r.Expires.UnixMilli()
 }
 
 // allBy returns what one of the two indexes holds, by origin.

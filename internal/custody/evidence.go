@@ -163,8 +163,8 @@ func (m *Machine) wordLate(e *entry, w earlyWord) {
 	case wordDelivered:
 		m.deliveredLate(w.mark, e, w.from)
 	case wordFailed:
-		m.failedWhileWriting(e, w.reason)
-		m.failedLate(e, w.reason)
+		m.failedWhileWriting(w.mark, e, w.reason)
+		m.failedLate(w.mark, e, w.reason)
 	case wordClaimed: // a Delivered or Failed follows
 	}
 }
@@ -178,14 +178,14 @@ func (m *Machine) apply(e *entry, w earlyWord) {
 	case wordDelivered:
 		m.delivered(e, w.from, w.mark)
 	case wordClaimed:
-		if e.state == inFlight && !w.from.gone && !slices.Contains(e.work.claims, w.from) {
+		if e.state == inFlight && !w.from.gone && !slices.Contains(e.work.claims, w.from) && !slices.Contains(e.work.gaveUp, w.from) {
 			e.work.claims = append(e.work.claims, w.from)
 		}
 	case wordFailed:
 		if e.state == inFlight {
 			m.failedAt(e, w.from, w.reason)
 		} else {
-			m.failedWhileWriting(e, w.reason)
+			m.failedWhileWriting(w.mark, e, w.reason)
 		}
 	}
 }
@@ -207,6 +207,9 @@ func (m *Machine) applyEarly(origin int64, words []earlyWord) {
 // answers for the message, nothing is decided.
 func (m *Machine) failedAt(e *entry, g *gateway, reason push.Reason) {
 	e.work.unclaim(g)
+	if !slices.Contains(e.work.gaveUp, g) {
+		e.work.gaveUp = append(e.work.gaveUp, g)
+	}
 	if reason.UsesAttempt() {
 		e.work.failed, e.reason = true, reason
 	}

@@ -612,3 +612,26 @@ func TestGapsInTheLogStallNothing(t *testing.T) {
 	b.say(push.Receipt{ReadThrough: 9, Delivered: []int64{0, 5}})
 	assert.Equal(t, int64(9), b.Positions().Requests)
 }
+
+func TestWhatFailedLateIsRememberedByItsReceiptUntilItIsOffered(t *testing.T) {
+	b := offline(t)
+	b.say(push.Receipt{Node: "B", Epoch: 1, ReadThrough: 1, Failed: []push.Failure{{Offset: 0, Reason: push.SlowConsumer}}})
+	at := b.receipts - 1
+	b.say(push.Receipt{ReadThrough: 1})
+	assert.Equal(t, at, b.Positions().Receipts, "its wait says that the user is away, and would be restored so")
+	b.passHeard(2*time.Second, 1)
+	b.write()
+	assert.Greater(t, b.Positions().Receipts, at)
+}
+
+func TestAReceiptThatComesASecondTimeClaimsNothing(t *testing.T) {
+	b := started(t)
+	b.say(push.Receipt{Node: "B", Epoch: 1, Presence: push.Announce}) // has not read it yet
+	b.request(0)
+	queued := push.Receipt{ReadThrough: 1, Queued: []int64{0}}
+	b.say(queued)
+	b.say(push.Receipt{ReadThrough: 1, Failed: []push.Failure{{Offset: 0, Reason: push.Offline}}})
+	b.say(queued)
+	b.say(push.Receipt{Node: "B", Epoch: 1, ReadThrough: 1})
+	b.only(custody.MakeWait)
+}

@@ -334,14 +334,23 @@ func (p *partition) stalled() error {
 	return nil
 }
 
-func (p *partition) toCommit(topic string) (int64, bool) {
+// toCommit returns the positions to be committed. They do not go back, unless a
+// log is shorter than it was: receipts are read from further back than needed.
+func (p *partition) toCommit() Positions {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if at, ok := p.rewound[topic]; ok {
-		return at, true
+	now, last := p.positions, p.committed
+	now = Positions{max(now.Requests, last.Requests), max(now.Receipts, last.Receipts), max(now.Retry, last.Retry)}
+	for topic, at := range p.rewound {
+		*now.of(topic, p.Topics) = at
 	}
-	at := *p.positions.of(topic, p.Topics)
-	return at, at > *p.committed.of(topic, p.Topics)
+	return now
+}
+
+func (p *partition) lastCommitted(topic string) int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return *p.committed.of(topic, p.Topics)
 }
 
 func (p *partition) wasCommitted(topic string, at int64) {

@@ -32,6 +32,7 @@ type memory struct {
 
 	// produce and find are asked first; nil: nothing is in the way.
 	produce func(ctx context.Context, topic string) error
+	commit  func(topic string, offsets map[int32]int64)
 	find    func(offsets []int64) []int64
 }
 
@@ -190,6 +191,9 @@ func (m *memory) Committed(_ context.Context, topic string, _ []int32) (map[int3
 }
 
 func (m *memory) Commit(_ context.Context, topic string, offsets map[int32]int64) error {
+	if m.commit != nil {
+		m.commit(topic, offsets)
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	maps.Copy(m.committed[topic], offsets)
@@ -335,6 +339,35 @@ func TestARetryLogThatBeganAnewIsNoticedByTheFirstWriteAndReported(t *testing.T)
 		assert.Equal(t, []string{"after"}, m.waits(t))
 		require.NoError(t, stop())
 		assert.Equal(t, int64(3), m.isCommitted(requestTopic))
+	})
+}
+
+func TestTheCommittedPositionsOfAPartitionAreOfOneMoment(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory()
+		for range 10 {
+			m.request("42")
+		}
+		m.say(push.Receipt{ReadThrough: 10, Queued: []int64{0, 1, 2, 3, 4, 5, 6, 7, 8, 9}})
+		m.say(push.Receipt{ReadThrough: 10, Delivered: []int64{0, 1, 2, 3, 4}})
+		var once sync.Once
+		var receipts []int64
+		m.commit = func(topic string, offsets map[int32]int64) {
+			switch topic {
+			case requestTopic: // takes its time, and meanwhile the rest is settled
+				once.Do(func() {
+					assert.Equal(t, int64(5), offsets[0])
+					m.say(push.Receipt{ReadThrough: 10, Delivered: []int64{5, 6, 7, 8, 9}})
+					<-time.After(time.Second)
+				})
+			case receiptTopic:
+				receipts = append(receipts, offsets[0])
+			}
+		}
+		stop, _ := m.serve(t)
+		awhile(10 * time.Second)
+		require.NoError(t, stop())
+		assert.Equal(t, []int64{0, 3}, receipts, "not before the requests they speak of are committed")
 	})
 }
 

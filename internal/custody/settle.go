@@ -46,18 +46,21 @@ func (m *Machine) deliveredLate(mark *receiptMark, e *entry, g *gateway) {
 
 // failedWhileWriting takes in that an attempt failed of what waits as soon as that
 // is written.
-func (m *Machine) failedWhileWriting(e *entry, reason push.Reason) {
+func (m *Machine) failedWhileWriting(mark *receiptMark, e *entry, reason push.Reason) {
 	if (e.state == waitPending || e.state == rewritePending) && reason.UsesAttempt() {
+		m.hold(e, mark)
 		e.busy().late = reason
 	}
 }
 
 // failedLate takes in that a gateway which had been taken for dead did try: the
-// user is there, so the message need not wait for a session to be opened.
-func (m *Machine) failedLate(e *entry, reason push.Reason) {
+// user is there, so the message need not wait for a session to be opened. The
+// receipt is kept until the message is offered: its wait says otherwise.
+func (m *Machine) failedLate(mark *receiptMark, e *entry, reason push.Reason) {
 	if e.state != waiting || e.reason != push.Offline || !reason.UsesAttempt() {
 		return
 	}
+	m.hold(e, mark)
 	e.failures++
 	e.reason = reason
 	m.timers.remove(e)

@@ -259,3 +259,12 @@ func TestInStrictOrderASuccessorWithALongQueueStillKnowsWhatWasOffered(t *testin
 	assert.Zero(t, o.Stats().Waiting+o.Stats().InFlight)
 	assert.Equal(t, o.last()+1, o.Positions().Requests)
 }
+
+func TestInStrictOrderAnOfferingMayNameTheNumberOfARequestThatMoves(t *testing.T) {
+	o := newInOrder(t)
+	o.read(custody.Request{User: "42", Foreign: true, Home: 1, Type: "order", EndsWait: push.NoWait, Expires: noon.Add(time.Hour)})
+	o.read(custody.Request{
+		User: "42", Type: "order", Attempt: 1, Order: 1, EndsWait: push.NoWait, Expires: noon.Add(time.Hour),
+	})
+	assert.Equal(t, 2, o.Stats().InFlight)
+}

@@ -141,7 +141,7 @@ func (m *Machine) waitsOn(e *entry) {
 		if m.restored {
 			m.timers.add(e)
 		}
-		m.failedLate(e, w.late)
+		m.failedLate(nil, e, w.late) // its receipt is held already
 		e.rest()
 	}
 }
