@@ -165,11 +165,16 @@ func (m *Machine) Lost(id uint64) {
 	}
 	defer m.afterwards()
 	delete(m.pending, id)
-	if p.entry.state == rewritePending {
+	e := p.entry
+	if e.state == rewritePending {
 		m.waitLog.rewriting--
+		if e.work != nil && e.work.over {
+			m.conclude(e, push.Delivered, push.ReasonNone, e.work.overBy)
+			return
+		}
 	}
-	m.release(p.entry)
-	m.leave(p.entry)
+	m.release(e)
+	m.leave(e)
 	m.trimReceipts()
 }
 
@@ -183,7 +188,8 @@ func (m *Machine) Refused(id uint64, text string) {
 	defer m.afterwards()
 	delete(m.pending, id)
 	if p.entry.state == rewritePending {
-		m.waitLog.rewriting--
+		m.notRewritten(p.entry)
+		return
 	}
 	m.die(p.entry, push.TooLarge, text)
 }

@@ -68,6 +68,8 @@ type entry struct {
 	restored bool
 	// repeat: the message may go on as another offering, too.
 	repeat bool
+	// unmovable: the broker did not take its wait a second time.
+	unmovable bool
 	// foreign: the user's home is another partition, since partitions were added.
 	foreign bool
 }
@@ -156,7 +158,8 @@ func (m *Machine) isOf(e *entry, r *Request, later int) bool {
 	return e.owner != none && m.userOf(e).name == r.User && int(e.attempt)+later == r.Attempt && e.expires == r.Expires.UnixMilli()
 }
 
-// allBy returns what one of the two indexes holds, by origin.
+// allBy returns what one of the two indexes holds, by origin; where order is kept,
+// in that order.
 func (m *Machine) allBy(x *index[int64]) []*entry {
 	list := make([]*entry, 0, x.n)
 	m.entries.each(func(e *entry) {
@@ -164,7 +167,9 @@ func (m *Machine) allBy(x *index[int64]) []*entry {
 			list = append(list, e)
 		}
 	})
-	slices.SortFunc(list, func(a, b *entry) int { return cmp.Compare(a.origin, b.origin) })
+	slices.SortFunc(list, func(a, b *entry) int {
+		return cmp.Or(cmp.Compare(a.order, b.order), cmp.Compare(a.origin, b.origin))
+	})
 	return list
 }
 

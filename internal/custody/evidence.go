@@ -313,10 +313,17 @@ func (m *Machine) connected(mark *receiptMark, b push.Binding, readThrough int64
 	if u == nil {
 		return
 	}
+	var seen []ref // types, where order is strict
 	for r := u.first; r != none; {
 		e := m.entries.at(r)
 		r = e.next // leaving may unlink e
-		if push.Takes(b.Type, m.types.name(e.typ)) && e.origin < readThrough {
+		if slices.Contains(seen, e.typ) {
+			continue // it is ready when those before it are settled
+		}
+		if m.policy.Strict {
+			seen = append(seen, e.typ)
+		}
+		if push.Takes(b.Type, m.types.name(e.typ)) && e.origin < readThrough && !m.queued(e) {
 			e.wanted = true
 			m.hold(e, mark)
 			if e.state == waiting && m.restored {

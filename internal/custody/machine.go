@@ -196,12 +196,12 @@ func (m *Machine) Request(r Request) {
 	default:
 		m.link(e, r.User)
 		m.inheritToken(e, from)
-		if mark := m.boundEarly(r); mark != nil {
-			e.wanted = true
-			m.hold(e, mark)
-		}
 		switch {
 		case !m.queued(e):
+			if mark := m.boundEarly(r); mark != nil {
+				e.wanted = true
+				m.hold(e, mark)
+			}
 			m.queue = append(m.queue, e.origin)
 			m.applyEarly(e.origin, said)
 		case m.restored:

@@ -104,7 +104,7 @@ func (m *Machine) makeWait(e *entry, reason push.Reason, d time.Duration) {
 		m.moveHome(e, e.work.home)
 		return
 	}
-	if limit := m.policy.Waiting.MaxPerUser; int(m.userOf(e).waiting) >= limit {
+	if limit := m.policy.Waiting.MaxPerUser; m.overflows(e) {
 		m.die(e, push.Overflow, fmt.Sprintf("%d messages wait for this user already, the limit is waiting.max_per_user", limit))
 		return
 	}
@@ -119,6 +119,18 @@ func (m *Machine) makeWait(e *entry, reason push.Reason, d time.Duration) {
 	m.giveToken(e)
 	m.act(e, Action{Kind: MakeWait, Reason: reason, Due: time.UnixMilli(e.due)})
 	m.followers(e)
+}
+
+// overflows says whether an entry is one too many for its user. Only what has not
+// waited before can be: the oldest shall not die because newer ones took the room
+// it left. And only what has come since the takeover: before it, much may turn out
+// to have been offered.
+func (m *Machine) overflows(e *entry) bool {
+	firstWait := uint16(1)
+	if m.policy.Strict {
+		firstWait = 0
+	}
+	return m.restored && e.attempt <= firstWait && int(m.userOf(e).waiting) >= m.policy.Waiting.MaxPerUser
 }
 
 // leaveWaiting takes a wait off its timer: it is offered again, or it expires.

@@ -53,8 +53,13 @@ func (m *Machine) enqueue(e *entry) {
 // may stand further on in the log, which is not read while too many are in flight.
 func (m *Machine) crowded() bool { return m.flights.n > m.policy.Custody.MaxInFlight/2 }
 
-// waitBehind makes a queued message wait for its turn.
+// waitBehind makes a queued message wait for its turn. One that would be too many
+// stays queued where its user is there: it is safe in the request log, and what is
+// in front of it will be settled before long.
 func (m *Machine) waitBehind(e *entry, reason push.Reason) {
+	if m.overflows(e) && reason != push.Offline && !m.crowded() {
+		return
+	}
 	e.wanted = true
 	m.makeWait(e, reason, 0)
 }

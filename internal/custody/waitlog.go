@@ -83,7 +83,7 @@ func (m *Machine) rewriteOld() {
 	limit := max(spanPerWait*int64(m.waits.n), leastSpan)
 	e := m.entry(l.oldest)
 	for looked := 0; e != nil && l.next-e.retryAt > limit && l.rewriting < maxRewriting && looked < 2*maxRewriting; looked++ {
-		if e.state == waiting && !e.isMisnamed() {
+		if e.state == waiting && !e.unmovable && !e.isMisnamed() {
 			m.rewrite(e)
 		}
 		e = m.entry(e.newer)
@@ -107,6 +107,13 @@ func (m *Machine) rewritten(e *entry, at int64) {
 	m.waitLog.rewriting--
 	m.waitLog.remove(e)
 	m.waitLog.add(e, at)
+	m.waitsOn(e)
+}
+
+// notRewritten: the broker does not take it. It is safe where it is.
+func (m *Machine) notRewritten(e *entry) {
+	m.waitLog.rewriting--
+	e.unmovable = true
 	m.waitsOn(e)
 }
 

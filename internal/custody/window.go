@@ -80,6 +80,7 @@ func (m *Machine) offerInTurn(e *entry) {
 		m.enter(e, waiting)
 		m.setReady(e, true)
 		m.timers.add(e)
+		e.rest()
 	}
 }
 
@@ -164,7 +165,7 @@ func (m *Machine) passToken(e *entry, at int64) {
 		return
 	}
 	offering := m.flight(at)
-	if offering == nil || offering.hasToken() || offering.owner != e.owner || offering.typ != e.typ {
+	if offering == nil || offering.state != inFlight || offering.hasToken() || offering.owner != e.owner || offering.typ != e.typ {
 		m.giveToken(e)
 		return
 	}
