@@ -38,7 +38,7 @@ type earlyBinding struct {
 type wordStatus uint8
 
 const (
-	wordDelivered wordStatus = iota // applied first, see applyEarly
+	wordDelivered wordStatus = iota // in the order of applyEarly
 	wordClaimed                     // held or queued: that gateway answers for it
 	wordFailed
 )
@@ -191,10 +191,12 @@ func (m *Machine) apply(e *entry, w earlyWord) {
 }
 
 // applyEarly applies what was said of an offering before it was read. That it was
-// delivered goes first: what failed elsewhere is of no consequence then.
+// delivered goes first, then that a gateway answers for it: what failed elsewhere
+// decides nothing then. Of one gateway's words a claim comes before its failure
+// anyway.
 func (m *Machine) applyEarly(origin int64, words []earlyWord) {
 	slices.SortStableFunc(words, func(a, b earlyWord) int {
-		return cmp.Compare(min(a.status, wordClaimed), min(b.status, wordClaimed))
+		return cmp.Compare(a.status, b.status)
 	})
 	for _, w := range words {
 		if e := m.flight(origin); e != nil {
