@@ -23,6 +23,9 @@ type Policy struct {
 	// Strict: a message is offered only when all earlier ones of its user and type
 	// are settled. What producers wrote is then given in with attempt 0.
 	Strict bool
+	// LeastSpan is how many records of the retry log are not worth cleaning up for; 0
+	// means 1,000.
+	LeastSpan int64
 }
 
 // Start says where a Machine takes over its partition.

@@ -1,6 +1,7 @@
 package custody
 
 import (
+	"cmp"
 	"time"
 
 	"pushgate/internal/push"
@@ -67,7 +68,8 @@ const (
 	// and Ousterhout: The Design and Implementation of a Log-Structured File System,
 	// 1992).
 	spanPerWait = 3
-	// leastSpan is not worth writing for: it is read within milliseconds.
+	// leastSpan is not worth writing for, unless the policy says otherwise: it is read
+	// within milliseconds.
 	leastSpan = 1000
 	// maxRewriting is how many waits are being written anew at a time.
 	maxRewriting = 256
@@ -77,10 +79,11 @@ const (
 // what a takeover has to read stays within a small multiple of what waits.
 func (m *Machine) rewriteOld() {
 	l := &m.waitLog
-	if !m.restored || l.span() <= leastSpan {
+	least := cmp.Or(m.policy.LeastSpan, leastSpan)
+	if !m.restored || l.span() <= least {
 		return
 	}
-	limit := max(spanPerWait*int64(m.waits.n), leastSpan)
+	limit := max(spanPerWait*int64(m.waits.n), least)
 	e := m.entry(l.oldest)
 	for looked := 0; e != nil && l.next-e.retryAt > limit && l.rewriting < maxRewriting && looked < 2*maxRewriting; looked++ {
 		if e.state == waiting && !e.unmovable && !e.isMisnamed() {
