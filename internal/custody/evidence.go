@@ -315,22 +315,24 @@ func (m *Machine) connected(mark *receiptMark, b push.Binding, readThrough int64
 	if u == nil {
 		return
 	}
-	var seen []ref // types, where order is strict
+	var held []ref // types, where order is strict
 	for r := u.first; r != none; {
 		e := m.entries.at(r)
 		r = e.next // leaving may unlink e
-		if slices.Contains(seen, e.typ) {
-			continue // it is ready when those before it are settled
+		if !push.Takes(b.Type, m.types.name(e.typ)) || e.origin >= readThrough || m.queued(e) {
+			continue
 		}
-		if m.policy.Strict {
-			seen = append(seen, e.typ)
-		}
-		if push.Takes(b.Type, m.types.name(e.typ)) && e.origin < readThrough && !m.queued(e) {
-			e.wanted = true
+		e.wanted = true
+		// What stands behind another may do so for a day. It needs no receipt: see
+		// nextIsReady.
+		if !slices.Contains(held, e.typ) {
 			m.hold(e, mark)
-			if e.state == waiting && m.restored {
-				m.leaveWaiting(e)
+			if m.policy.Strict && (e.state == inFlight || e.state.countsAsWaiting() > 0) {
+				held = append(held, e.typ)
 			}
+		}
+		if e.state == waiting && !e.ready && m.restored {
+			m.leaveWaiting(e)
 		}
 	}
 }

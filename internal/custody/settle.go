@@ -199,6 +199,9 @@ func (m *Machine) conclude(e *entry, o push.Outcome, r push.Reason, node string)
 // concluded: nothing is left to be written but the end of a wait.
 func (m *Machine) concluded(e *entry, o push.Outcome, r push.Reason, node string) {
 	m.report(e, o, r, node)
+	if o == push.Delivered && m.policy.Strict && e.owner != none {
+		m.nextIsReady(e)
+	}
 	m.leave(e)
 }
 

@@ -86,6 +86,24 @@ func (m *Machine) followers(e *entry) {
 	}
 }
 
+// nextIsReady: a message was delivered, so its user is there, and the next one need
+// not wait for anything but its turn.
+func (m *Machine) nextIsReady(e *entry) {
+	for r := e.next; r != none; {
+		next := m.entries.at(r)
+		r = next.next
+		if next.typ != e.typ {
+			continue
+		}
+		if next.state == waiting && !next.ready && next.reason == push.Offline && m.restored {
+			m.timers.remove(next)
+			m.setReady(next, true)
+			m.timers.add(next)
+		}
+		return
+	}
+}
+
 // turnInOrder offers the first of a user's messages of a type, if it waits only
 // for its turn.
 func (m *Machine) turnInOrder(owner, typ ref) {
