@@ -8,7 +8,7 @@ import (
 
 // Config of broadcast delivery.
 type Config struct {
-	ReceiptInterval   time.Duration `mapstructure:"receipt_interval" doc:"How long what there is to report is gathered before a receipt is written."`
+	ReceiptInterval   time.Duration `mapstructure:"receipt_interval" doc:"How long what there is to report is gathered before a receipt is written; with delivery.order strict at most 5ms."`
 	HeartbeatInterval time.Duration `mapstructure:"heartbeat_interval" doc:"A receipt is written at least this often, to show that the gateway is alive. Keep it below a third of custody.window."`
 	CommitInterval    time.Duration `mapstructure:"commit_interval" doc:"How often the reading position is committed when it has moved."`
 	MaxUnsettled      int           `mapstructure:"max_unsettled" doc:"Requests of one partition that may be under way to sessions at once; above it reading slows down."`
@@ -41,6 +41,16 @@ func DefaultConfig() Config {
 		RepeatWindow:      64,
 		Order:             Relaxed,
 	}
+}
+
+// receiptInterval is shorter where the next message of a user waits for the receipt
+// of the one before.
+func (c Config) receiptInterval() time.Duration {
+	const atMost = 5 * time.Millisecond
+	if c.Order == Strict {
+		return min(c.ReceiptInterval, atMost)
+	}
+	return c.ReceiptInterval
 }
 
 // Validate reports every value that cannot work.

@@ -131,7 +131,7 @@ func (w *worker) slowDown(ctx context.Context) error {
 // read, and now and then in any case.
 func (w *worker) report(ctx context.Context) error {
 	const unhurried = 5
-	soon := w.p.Config.ReceiptInterval
+	soon := w.p.Config.receiptInterval()
 	heartbeat := time.NewTicker(w.p.Config.HeartbeatInterval)
 	defer heartbeat.Stop()
 	for {
