@@ -162,11 +162,9 @@ func (m *Machine) isOf(e *entry, r *Request, later int) bool {
 // in that order.
 func (m *Machine) allBy(x *index[int64]) []*entry {
 	list := make([]*entry, 0, x.n)
-	m.entries.each(func(e *entry) {
-		if e.state != gone && x.find(e.origin) == e.self {
-			list = append(list, e)
-		}
-	})
+	for _, r := range x.all() {
+		list = append(list, m.entries.at(r))
+	}
 	slices.SortFunc(list, func(a, b *entry) int {
 		return cmp.Or(cmp.Compare(a.order, b.order), cmp.Compare(a.origin, b.origin))
 	})

@@ -9,8 +9,8 @@ const none ref = 0
 const slabChunk = 1024
 
 // slab holds slots of one type in chunks that never move, so that a pointer to a
-// slot stays good until the slot is given back. Slots are used again; the chunks
-// are let go of when the last slot is given back.
+// slot stays good until the slot is given back. Slots are used again; with the last
+// one all chunks but one are let go of.
 type slab[T any] struct {
 	chunks []*[slabChunk]T
 	free   []ref
@@ -40,20 +40,13 @@ func (s *slab[T]) give(r ref) {
 	var zero T
 	*s.at(r) = zero
 	if s.used--; s.used == 0 {
-		s.chunks, s.free = nil, nil
+		s.free = nil
+		if len(s.chunks) > 1 {
+			s.chunks = s.chunks[:1:1]
+		}
 		return
 	}
 	s.free = append(s.free, r)
-}
-
-// each calls f with every slot there is, also those that were given back, which
-// hold the zero value. f may not take any.
-func (s *slab[T]) each(f func(*T)) {
-	for _, chunk := range s.chunks {
-		for i := range chunk {
-			f(&chunk[i])
-		}
-	}
 }
 
 // index finds slots by a key that stands in the slot: a hash table with linear
@@ -71,6 +64,17 @@ func (x *index[K]) find(k K) ref {
 		return none
 	}
 	return x.places[x.place(k)]
+}
+
+// all returns every slot, in no order.
+func (x *index[K]) all() []ref {
+	list := make([]ref, 0, x.n)
+	for _, r := range x.places {
+		if r != none {
+			list = append(list, r)
+		}
+	}
+	return list
 }
 
 // put adds a slot, or puts it in the place of the one with the same key.

@@ -41,6 +41,7 @@ func TestAnIndexFindsWhatAMapFinds(t *testing.T) {
 			require.Equal(t, len(model), x.n, "seed %d", seed)
 			require.Equal(t, len(model), slots.used, "seed %d", seed)
 		}
+		require.Len(t, x.all(), len(model))
 		for k := range keys {
 			require.Equal(t, model[k], x.find(k), "seed %d, key %d", seed, k)
 		}
@@ -70,7 +71,8 @@ func TestASlabLetsGoOfItsMemoryWithTheLastSlot(t *testing.T) {
 	for _, r := range refs {
 		slots.give(r)
 	}
-	assert.Nil(t, slots.chunks)
+	assert.Len(t, slots.chunks, 1, "the next one is not to need a new chunk")
+	assert.Equal(t, 1, cap(slots.chunks))
 	r, s := slots.take()
 	assert.Same(t, s, slots.at(r))
 }
