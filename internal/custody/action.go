@@ -237,7 +237,9 @@ func (m *Machine) RestoreWait(r Restored) {
 // RestoreEnd takes in an end record read at takeover.
 func (m *Machine) RestoreEnd(origin int64) {
 	if e := m.waitOf(origin); e != nil {
-		m.past[origin] = pastWait{m.userOf(e).name, int(e.attempt), e.expires}
+		if !m.restored {
+			m.past[origin] = pastWait{m.userOf(e).name, int(e.attempt), e.expires, e.due}
+		}
 		m.drop(e)
 		m.afterwards()
 	}
@@ -245,12 +247,14 @@ func (m *Machine) RestoreEnd(origin int64) {
 
 // pastWait identifies a wait that has ended, as isOf does.
 type pastWait struct {
-	user    string
-	attempt int
-	expires int64 // Unix milliseconds
+	user         string
+	attempt      int
+	expires, due int64 // Unix milliseconds
 }
 
-func pastOf(r *Restored) pastWait { return pastWait{r.User, r.Attempt, r.Expires.UnixMilli()} }
+func pastOf(r *Restored) pastWait {
+	return pastWait{r.User, r.Attempt, r.Expires.UnixMilli(), r.Due.UnixMilli()}
+}
 
 // RetryRead says that every retry record below next was read.
 func (m *Machine) RetryRead(next int64) { m.waitLog.advance(next) }

@@ -155,7 +155,8 @@ func (e *entry) isMisnamed() bool { return e.work != nil && e.work.misnamed }
 // before it (later 1). Offsets alone do not say so: a header may name any, and a
 // log that lost its end, or was made anew, gives them out again.
 func (m *Machine) isOf(e *entry, r *Request, later int) bool {
-	return e.owner != none && m.userOf(e).name == r.User && int(e.attempt)+later == r.Attempt && e.expires == r.Expires.UnixMilli()
+	return e.owner != none && m.userOf(e).name == r.User && m.types.name(e.typ) == r.Type &&
+		int(e.attempt)+later == r.Attempt && e.expires == r.Expires.UnixMilli()
 }
 
 // allBy returns what one of the two indexes holds, by origin; where order is kept,

@@ -257,7 +257,9 @@ func (p *partition) restoredYet(began time.Time) {
 		return
 	}
 	s := p.machine.Stats()
-	if (s.Next < p.requestsEnd && !p.full()) || p.machine.receipts.next < p.receiptsEnd {
+	// Where order is strict, what is queued leaves the memory for the retry log first.
+	makesRoom := p.Policy.Strict && s.Pending > 0
+	if (s.Next < p.requestsEnd && (!p.full() || makesRoom)) || p.machine.receipts.next < p.receiptsEnd {
 		return
 	}
 	p.restored = true

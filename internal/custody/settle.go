@@ -98,8 +98,14 @@ func (m *Machine) attemptFailed(e *entry) {
 	}
 }
 
-// makeWait makes an offering wait, unless its user has too many waiting already.
+// makeWait makes an offering wait, and what is queued behind it.
 func (m *Machine) makeWait(e *entry, reason push.Reason, d time.Duration) {
+	m.writeWait(e, reason, d)
+	m.followers(e)
+}
+
+// writeWait makes an offering wait, unless its user has too many waiting already.
+func (m *Machine) writeWait(e *entry, reason push.Reason, d time.Duration) {
 	if e.foreign {
 		m.moveHome(e, e.work.home)
 		return
@@ -118,7 +124,6 @@ func (m *Machine) makeWait(e *entry, reason push.Reason, d time.Duration) {
 	e.due = m.now.Add(d).UnixMilli()
 	m.giveToken(e)
 	m.act(e, Action{Kind: MakeWait, Reason: reason, Due: time.UnixMilli(e.due)})
-	m.followers(e)
 }
 
 // overflows says whether an entry is one too many for its user. Only what has not

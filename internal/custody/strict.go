@@ -17,15 +17,14 @@ func (m *Machine) queued(e *entry) bool {
 
 // isNext says whether order allows an entry to be offered: always, unless it is
 // strict and an earlier message of the type is not settled.
-func (m *Machine) isNext(e *entry) bool {
-	return !m.policy.Strict || m.before(e, func(*entry) bool { return true }) == nil
-}
+func (m *Machine) isNext(e *entry) bool { return !m.policy.Strict || m.before(e) == nil }
 
-// before returns the nearest earlier entry of the user and type that is so.
-func (m *Machine) before(e *entry, is func(*entry) bool) *entry {
+// before returns the nearest earlier entry of the user and type, nil if there is
+// none. Where that waits, all of those between would, too: see followers.
+func (m *Machine) before(e *entry) *entry {
 	for r := e.prev; r != none; {
 		earlier := m.entries.at(r)
-		if earlier.typ == e.typ && is(earlier) {
+		if earlier.typ == e.typ {
 			return earlier
 		}
 		r = earlier.prev
@@ -35,16 +34,13 @@ func (m *Machine) before(e *entry, is func(*entry) bool) *entry {
 
 // enqueue offers a message that was not offered yet, or lets it wait for its turn.
 func (m *Machine) enqueue(e *entry) {
-	if m.isNext(e) && m.window(e.owner, e.typ).roomFor(&m.policy, e.size) {
+	earlier := m.before(e)
+	switch {
+	case earlier == nil && m.window(e.owner, e.typ).roomFor(&m.policy, e.size):
 		m.offer(e)
-		return
-	}
-	waits := func(e *entry) bool { return e.state.countsAsWaiting() > 0 }
-	if earlier := m.before(e, waits); earlier != nil {
+	case earlier != nil && earlier.state.countsAsWaiting() > 0:
 		m.waitBehind(e, earlier.reason)
-		return
-	}
-	if m.crowded() {
+	case m.crowded():
 		m.waitBehind(e, push.Offline)
 	}
 }
@@ -61,7 +57,7 @@ func (m *Machine) waitBehind(e *entry, reason push.Reason) {
 		return
 	}
 	e.wanted = true
-	m.makeWait(e, reason, 0)
+	m.writeWait(e, reason, 0)
 }
 
 // beginQueue sees to a message that was read while restoring.
@@ -75,8 +71,12 @@ func (m *Machine) beginQueue(e *entry) {
 	}
 }
 
-// followers makes those wait that are queued behind a message that begins to.
+// followers makes those wait that are queued behind a message that begins to, if it
+// does.
 func (m *Machine) followers(e *entry) {
+	if !m.policy.Strict || e.state != waitPending {
+		return
+	}
 	for r := e.next; r != none; {
 		later := m.entries.at(r)
 		r = later.next
@@ -129,12 +129,10 @@ func (m *Machine) turnInOrder(owner, typ ref) {
 // supersede forgets a message that is queued, or the wait it became, because it
 // turns out that a predecessor has offered it.
 func (m *Machine) supersede(offering *Request) {
-	if !m.policy.Strict || offering.Order == 0 || offering.Attempt == 0 || offering.EndsWait >= 0 {
+	if !m.policy.Strict || offering.Order == 0 || offering.Attempt != 1 || offering.EndsWait >= 0 {
 		return
 	}
-	queued := func(e *entry) bool {
-		return e != nil && e.attempt == 0 && m.isOf(e, offering, offering.Attempt) && m.types.name(e.typ) == offering.Type
-	}
+	queued := func(e *entry) bool { return e != nil && m.isOf(e, offering, 1) }
 	origin := offering.Order - 1
 	if e := m.flight(origin); queued(e) {
 		switch e.state {

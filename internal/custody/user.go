@@ -33,11 +33,27 @@ func (m *Machine) link(e *entry, name string) {
 	}
 	e.owner = r
 	u := m.users.at(r)
-	before := u.last
-	for m.policy.Strict && before != none && m.entries.at(before).order > e.order {
-		before = m.entries.at(before).prev
+	m.insert(u, e, m.placeOf(u, e))
+}
+
+// placeOf returns behind which of the user's entries a new one belongs. What was not
+// offered yet is among the last, an offering among the first.
+func (m *Machine) placeOf(u *user, e *entry) ref {
+	if !m.policy.Strict {
+		return u.last
 	}
-	m.insert(u, e, before)
+	if e.attempt == 0 {
+		before := u.last
+		for before != none && m.entries.at(before).order > e.order {
+			before = m.entries.at(before).prev
+		}
+		return before
+	}
+	before, next := none, u.first
+	for next != none && m.entries.at(next).order <= e.order {
+		before, next = next, m.entries.at(next).next
+	}
+	return before
 }
 
 // insert puts an entry behind another of its user, or in front of all.
