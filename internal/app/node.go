@@ -259,13 +259,18 @@ func (n *Node) drain(ctx context.Context) error {
 }
 
 // awaitTopics returns when the topics were found as they should be. A cluster
-// that is away is waited for; topics that are wrong are an error that says what
-// to type.
+// that is away is waited for; topics that are wrong, and stay so for a moment, are
+// an error that says what to type. For a moment, because the broker that is asked
+// may not have heard yet of topics that were created just now.
 func (n *Node) awaitTopics(ctx context.Context) error {
 	specs := n.config.Kafka.TopicSpecs(0, 0, n.config.Message.MaxBytes)
-	const pause = 500 * time.Millisecond
+	const (
+		pause    = 500 * time.Millisecond
+		patience = 3 * time.Second
+	)
 	tick := time.NewTicker(pause)
 	defer tick.Stop()
+	var wrongSince time.Time
 	for {
 		err := n.cluster.CheckTopics(ctx, specs)
 		var wrong *kafka.WrongTopicsError
@@ -276,7 +281,11 @@ func (n *Node) awaitTopics(ctx context.Context) error {
 			}
 			n.topicsChecked.Store(true)
 			return nil
-		case errors.As(err, &wrong):
+		case !errors.As(err, &wrong):
+			wrongSince = time.Time{}
+		case wrongSince.IsZero():
+			wrongSince = time.Now()
+		case time.Since(wrongSince) > patience:
 			return err
 		}
 		select {

@@ -57,6 +57,29 @@ func TestWhatIsWrittenIsReadInOrderWithItsOffsets(t *testing.T) {
 	assert.Len(t, readUntil(t, c.NewReader(requests, 1, 2), 1), 1, "a read starts in the middle of a batch")
 }
 
+func TestAReaderHoldsOnToNothingOfEarlierReads(t *testing.T) {
+	c, _ := kafkatest.Cluster(t, 1)
+	var many []push.Record
+	for i := range 100 {
+		many = append(many, record("u", fmt.Sprint(i)))
+	}
+	_, err := c.Produce(t.Context(), requests, 0, many)
+	require.NoError(t, err)
+	reader := c.NewReader(requests, 0, 0)
+	readUntil(t, reader, len(many))
+	_, err = c.Produce(t.Context(), requests, 0, many[:1])
+	require.NoError(t, err)
+	reader.SeekTo(int64(len(many)))
+	b, err := reader.Read(t.Context())
+	require.NoError(t, err)
+	require.Len(t, b.Records, 1)
+	reused := b.Records[:cap(b.Records)]
+	require.GreaterOrEqual(t, len(reused), len(many), "it reads into the same memory")
+	for i := range reused[1:] {
+		require.Zero(t, reused[1+i])
+	}
+}
+
 func TestAnEmptyPartitionIsReadAsCaughtUp(t *testing.T) {
 	c, _ := kafkatest.Cluster(t, 1)
 	b, err := c.NewReader(requests, 0, 0).Read(t.Context())

@@ -128,6 +128,11 @@ func (r *Reader) decode(p *rawFetchPartition) (push.Batch, error) {
 		return push.Batch{}, fmt.Errorf("decoding %s/%d at %d: %w", r.topic, r.partition, r.next, err)
 	}
 	r.cluster.metrics.fetched.Add(float64(len(p.RecordSet.bytes)))
+	if n := len(records); n < len(r.records) {
+		// Each record holds on to the whole batch it was in: after reading up, what
+		// a reader needs no more would stay for as long as it lives.
+		clear(r.records[n:])
+	}
 	r.records, r.next = records, next
 	// What an open transaction holds back is not there to be read yet.
 	end := p.HighWatermark
