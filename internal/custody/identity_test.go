@@ -15,6 +15,7 @@ func TestAHeaderEndsOnlyTheWaitItsOfferingCameFrom(t *testing.T) {
 	offering := func(r *custody.Request) { r.EndsWait, r.Attempt = 0, 2 }
 	for name, change := range map[string]func(*custody.Request){
 		"another user":    func(r *custody.Request) { r.User = "43" },
+		"another type":    func(r *custody.Request) { r.Type = "chat" },
 		"another attempt": func(r *custody.Request) { r.Attempt = 1 },
 		"another expiry":  func(r *custody.Request) { r.Expires = r.Expires.Add(time.Second) },
 	} {
@@ -195,4 +196,16 @@ func TestAWriteOfAWaitThatComesAfterItsEndDoesNotBringItBack(t *testing.T) {
 	assert.Equal(t, 1, m.Stats().Waiting, "another message may have the number, after a log lost its end")
 	m.RetryRead(4)
 	assert.Equal(t, int64(3), m.Positions().Retry)
+}
+
+func TestAWaitThatBeganAnewIsNotTakenForALateWriteOfTheOneThatEnded(t *testing.T) {
+	m := custody.NewMachine(custody.Start{Policy: policy(), Now: noon})
+	w := custody.Restored{User: "42", Type: "order", Wait: push.Wait{
+		Lineage: push.Lineage{Attempt: 1, Expires: noon.Add(time.Hour)}, Origin: 7, Reason: push.Offline, Due: noon,
+	}}
+	m.RestoreWait(w)
+	m.RestoreEnd(7)
+	w.At, w.Due = 2, noon.Add(time.Minute)
+	m.RestoreWait(w)
+	assert.Equal(t, 1, m.Stats().Waiting)
 }

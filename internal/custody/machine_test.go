@@ -595,6 +595,20 @@ func TestAMessageTheBrokerRefusesIsDeadLettered(t *testing.T) {
 	assert.Equal(t, int64(1), b.Positions().Requests)
 }
 
+func TestAWaitTheBrokerRefusesToTakeAnewIsSafeWhereItIs(t *testing.T) {
+	b := offline(t)
+	b.retry = 2000 // waits of others have come and ended: it is time to clean
+	b.RetryRead(b.retry)
+	b.say(push.Receipt{ReadThrough: 1})
+	rewrite := b.only(custody.MakeWait)
+	require.True(t, rewrite.FromRetry)
+	b.Refused(rewrite.ID, "too large now")
+	assert.Empty(t, b.Actions(), "no dead letter, and it is not tried again at once")
+	assert.Equal(t, 1, b.Stats().Waiting)
+	b.say(push.Receipt{ReadThrough: 1, Connected: []push.Binding{{User: "42", Type: push.AllTypes}}})
+	b.only(custody.Offer)
+}
+
 func TestAMessageThatVanishedFromTheLogHoldsUpNobody(t *testing.T) {
 	b := started(t)
 	b.request(0)

@@ -15,7 +15,7 @@ import (
 // wokenFrom makes a custodian that has taken over a partition where messages wait.
 func wokenFrom(waits int, userOf func(i int) string) *Machine {
 	start := time.Now()
-	m := NewMachine(Start{Policy: Policy{Custody: DefaultConfig(), Retry: DefaultRetryConfig(), Waiting: DefaultWaitingConfig()}, Now: start})
+	m := NewMachine(Start{Policy: defaults(), Now: start})
 	for i := range waits {
 		m.RestoreWait(Restored{
 			At: int64(i), User: userOf(i), Type: "order", Size: 300,
@@ -55,4 +55,41 @@ func TestAWaitingMessageCostsAtMost200Bytes(t *testing.T) {
 		runtime.KeepAlive(names)
 		runtime.KeepAlive(m)
 	}
+}
+
+func TestInStrictOrderWhatWaitsBehindAnotherCostsNoMoreThanTheRest(t *testing.T) {
+	const messages = 500
+	p, start := defaults(), time.Now()
+	p.Strict = true
+	m := NewMachine(Start{Policy: p, Now: start})
+	m.Restored()
+	end, retry := int64(0), int64(0)
+	read := func(attempt int, order int64) {
+		m.Request(Request{
+			Offset: end, User: "42", Type: "order", Attempt: attempt, Order: order, EndsWait: push.NoWait, Expires: start.Add(time.Hour),
+		})
+		end++
+		m.RequestsRead(end)
+	}
+	for range messages {
+		read(0, 0)
+	}
+	offer := m.Actions()[0]
+	m.Done(offer.ID, end)
+	read(1, 1) // and there is no gateway
+	for actions := m.Actions(); len(actions) > 0; actions = m.Actions() {
+		for _, a := range actions {
+			require.Equal(t, MakeWait, a.Kind)
+			m.Done(a.ID, retry)
+			retry++
+		}
+	}
+	waits, busy := m.allBy(&m.waits), 0
+	require.Len(t, waits, messages)
+	for _, e := range waits {
+		if e.state == waiting && e.work != nil {
+			busy++
+		}
+	}
+	assert.LessOrEqual(t, busy, 1, "what is known of it beyond that it waits")
 }

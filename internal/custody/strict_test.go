@@ -15,6 +15,8 @@ import (
 type inOrder struct {
 	*bench
 	log []custody.Request
+	// heardFirst: that an offering is written is heard before it is read, else after.
+	heardFirst bool
 }
 
 func strict(p *custody.Policy) { p.Strict = true }
@@ -56,17 +58,32 @@ func (o *inOrder) carry() []int64 {
 				continue
 			}
 			offered = append(offered, a.Order)
-			r := o.log[a.Origin]
-			r.Attempt, r.Failures, r.Order, r.EndsWait = a.Attempt, a.Failures, a.Order, push.NoWait
-			if a.FromRetry {
-				r.EndsWait = a.Origin
+			at, r := o.last()+1, o.offering(a)
+			if o.heardFirst {
+				o.Done(a.ID, at)
 			}
-			at := int64(len(o.log))
 			o.read(r)
-			o.Done(a.ID, at)
+			if !o.heardFirst {
+				o.Done(a.ID, at)
+			}
 		}
 	}
 	return offered
+}
+
+// offering is what is written for an offer.
+func (o *inOrder) offering(a custody.Action) custody.Request {
+	r := o.log[a.Origin]
+	r.Attempt, r.Failures, r.Order, r.EndsWait, r.MayRepeat = a.Attempt, a.Failures, a.Order, push.NoWait, a.MayRepeat
+	if a.FromRetry {
+		r.EndsWait = a.Origin
+	}
+	return r
+}
+
+// forADay is what a producer writes for user 42 that outlives the test.
+func forADay() custody.Request {
+	return custody.Request{User: "42", Type: "order", EndsWait: push.NoWait, Size: 100, Expires: noon.Add(24 * time.Hour)}
 }
 
 // last is the offset of the latest offering.
