@@ -6,6 +6,8 @@ SHELL := bash
 
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 FUZZTIME ?= 20s
+HISTORIES ?= 1000000
+SOAK     ?= 20m
 LINT      = $$(.ci/tools golangci-lint)
 
 .PHONY: help
@@ -22,7 +24,7 @@ run: ## everything in one process, broker included: a platform to try things on
 
 .PHONY: test
 test: ## all tests, under the race detector
-	go test -race ./...
+	go test -race -timeout 30m ./...
 
 .PHONY: test-short
 test-short: ## the tests that need no other process
@@ -30,11 +32,37 @@ test-short: ## the tests that need no other process
 
 .PHONY: e2e
 e2e: ## the end-to-end tests; on Apache Kafka too where Java and Maven are there
-	go test -race -count=1 -v ./e2e/...
+	go test -race -count=1 -v -timeout 30m ./e2e/...
 
 .PHONY: e2e-kafka
 e2e-kafka: ## the end-to-end tests; fails where Apache Kafka cannot be run
 	PUSHGATE_E2E_REQUIRE_KAFKA=1 go test -race -count=1 -v -timeout 30m ./e2e/...
+
+# The two print the tables of docs/reliability.md, and leave them in bin/.
+RELIABILITY = go test -count=1 -v -timeout 3h -run '^TestNothingIsLostWhateverFailsUnderLoad$$' ./e2e
+
+.PHONY: reliability
+reliability: ## every fault, under load, on three brokers: prints a table after some 15 minutes
+	@mkdir -p bin
+	PUSHGATE_E2E_REQUIRE_KAFKA=1 PUSHGATE_E2E_RELIABILITY=table PUSHGATE_E2E_REPORT="$(CURDIR)/bin/reliability.md" $(RELIABILITY)
+	@cat bin/reliability.md
+
+.PHONY: soak
+soak: ## random faults, by SEED, under load, for SOAK (20m): is the memory flat, is anything unexplained
+	@mkdir -p bin
+	PUSHGATE_E2E_REQUIRE_KAFKA=1 PUSHGATE_E2E_RELIABILITY=soak PUSHGATE_E2E_SOAK=$(SOAK) PUSHGATE_E2E_SEED=$(SEED) PUSHGATE_E2E_REPORT="$(CURDIR)/bin/soak.md" $(RELIABILITY)
+	@cat bin/soak.md
+
+SIMULATE = GOGC=400 go test -count=1 -v -timeout 12h ./internal/simulation
+
+.PHONY: simulate
+simulate: ## 100,000 random histories, then each durability rule broken on purpose
+	PUSHGATE_HISTORIES=100000 $(SIMULATE) -run '^TestEveryHistoryKeepsEveryPromise$$'
+	PUSHGATE_MUTATIONS=1 $(SIMULATE) -run '^TestEveryMutationIsCaught$$'
+
+.PHONY: simulate-long
+simulate-long: ## HISTORIES (1,000,000) random histories; FROM=seed to begin elsewhere
+	PUSHGATE_HISTORIES=$(HISTORIES) PUSHGATE_FROM=$(FROM) $(SIMULATE) -run '^TestEveryHistoryKeepsEveryPromise$$'
 
 .PHONY: lint
 lint: ## golangci-lint, pinned: style, habits and import directions

@@ -18,14 +18,17 @@ func testMain(m *testing.M) int {
 		return 1
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	if binary, err = build(context.Background(), dir); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
+	if binary = os.Getenv(binaryVariable); binary == "" {
+		if binary, err = build(context.Background(), dir); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
 	}
 	code := m.Run()
 	stopBrokers()
 	if code == 0 {
-		if err := goleak.Find(); err != nil {
+		// A proxy leaves one behind where a byte arrives while a cut is ended.
+		if err := goleak.Find(goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2/toxics.(*ToxicStub).Run")); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -22,6 +23,12 @@ import (
 
 // binary is the program under test, built once by TestMain.
 var binary string //nolint:gochecknoglobals // set once before any test runs
+
+// binaryVariable names the program to test, instead of one built from the tree.
+const binaryVariable = "PUSHGATE_E2E_BINARY"
+
+// keepVariable names a directory where all that processes say is kept.
+const keepVariable = "PUSHGATE_E2E_KEEP"
 
 // build builds the program into dir.
 func build(ctx context.Context, dir string) (string, error) {
@@ -72,7 +79,14 @@ func run(t *testing.T, name string, env map[string]string, args ...string) *proc
 	for k, v := range env {
 		p.cmd.Env = append(p.cmd.Env, k+"="+v)
 	}
-	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out
+	var out io.Writer = p.out
+	if dir := os.Getenv(keepVariable); dir != "" {
+		f, err := os.CreateTemp(dir, strings.Map(fileName, name)+"-*.log")
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = f.Close() })
+		out = io.MultiWriter(p.out, f)
+	}
+	p.cmd.Stdout, p.cmd.Stderr = out, out
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	require.NoError(t, p.cmd.Start())
 	go func() {
@@ -89,6 +103,14 @@ func run(t *testing.T, name string, env map[string]string, args ...string) *proc
 		}
 	})
 	return p
+}
+
+// fileName replaces what a file's name must not hold.
+func fileName(r rune) rune {
+	if r == '/' || r == ' ' || r == '*' {
+		return '_'
+	}
+	return r
 }
 
 func tail(s string, n int) string {
@@ -211,7 +233,13 @@ func (n *node) metric(name string, parts ...string) float64 {
 	n.t.Helper()
 	_, body, err := get(n.t.Context(), "http://"+n.admin+"/metrics")
 	require.NoError(n.t, err)
-	sum := 0.0
+	sum, _ := valueOf(body, name, parts...)
+	return sum
+}
+
+// valueOf returns the sum of all series of a metric whose line has all the given
+// parts, and how many there are.
+func valueOf(body, name string, parts ...string) (sum float64, series int) {
 lines:
 	for line := range strings.Lines(body) {
 		if !strings.HasPrefix(line, name+" ") && !strings.HasPrefix(line, name+"{") {
@@ -222,13 +250,15 @@ lines:
 				continue lines
 			}
 		}
-		var value float64
 		fields := strings.Fields(line)
-		_, err := fmt.Sscan(fields[len(fields)-1], &value)
-		require.NoError(n.t, err, line)
+		value, err := strconv.ParseFloat(fields[len(fields)-1], 64)
+		if err != nil {
+			continue
+		}
 		sum += value
+		series++
 	}
-	return sum
+	return sum, series
 }
 
 func get(ctx context.Context, url string) (code int, body string, err error) {

@@ -33,6 +33,11 @@ type Params struct {
 	Dir string
 	// Security of the listener that clients connect to.
 	Security Security
+	// Detour gives each node one more listener, in plain text, that is advertised
+	// under an address where nobody listens: the caller puts a proxy there. Who
+	// starts from these addresses reaches the cluster by the proxies only. See
+	// Cluster.Detours.
+	Detour bool
 	// Properties are added to every node's configuration, or replace what is
 	// there.
 	Properties map[string]string
@@ -98,15 +103,21 @@ func Start(ctx context.Context, d Distribution, p Params) (_ *Cluster, err error
 
 // layOut writes what the nodes read.
 func (c *Cluster) layOut(ctx context.Context, p Params) error {
-	ports, err := freePorts(ctx, 3*p.Nodes)
+	const each = 5
+	ports, err := freePorts(ctx, each*p.Nodes)
 	if err != nil {
 		return err
 	}
 	for i := range p.Nodes {
-		c.nodes = append(c.nodes, &node{
+		own := ports[each*i:]
+		n := &node{
 			id: i + 1, dir: filepath.Join(p.Dir, fmt.Sprintf("node-%d", i)),
-			clientPort: ports[3*i], brokerPort: ports[3*i+1], controllerPort: ports[3*i+2],
-		})
+			clientPort: own[0], brokerPort: own[1], controllerPort: own[2],
+		}
+		if p.Detour {
+			n.detourPort, n.proxyPort = own[3], own[4]
+		}
+		c.nodes = append(c.nodes, n)
 	}
 	for _, n := range c.nodes {
 		if err := os.MkdirAll(n.dir, 0o750); err != nil {
@@ -221,6 +232,26 @@ func (c *Cluster) PlainAddresses() []string {
 	return c.addresses(func(n *node) int { return n.brokerPort })
 }
 
+// Detour is a way to a node that leads through a proxy.
+type Detour struct {
+	// Listen is where the proxy has to listen: the address that the node names to
+	// clients which reached it this way.
+	Listen string
+	// Forward is where the proxy has to lead.
+	Forward string
+}
+
+// Detours are those of the nodes, in their order; nil without Params.Detour.
+func (c *Cluster) Detours() []Detour {
+	var all []Detour
+	for _, n := range c.nodes {
+		if n.detourPort != 0 {
+			all = append(all, Detour{Listen: address(n.proxyPort), Forward: address(n.detourPort)})
+		}
+	}
+	return all
+}
+
 func (c *Cluster) addresses(port func(*node) int) []string {
 	out := make([]string, len(c.nodes))
 	for i, n := range c.nodes {
@@ -262,6 +293,27 @@ func (c *Cluster) Restart(ctx context.Context, i int) error {
 		return err
 	}
 	c.log.Info("a node is back", zap.Int("node", i), zap.Duration("after", time.Since(began)))
+	return nil
+}
+
+// RestartAll kills all nodes that run, starts all, and waits until they answer:
+// one node alone would wait for a majority that is not there.
+func (c *Cluster) RestartAll(ctx context.Context) error {
+	for i := range c.nodes {
+		if err := c.Kill(i); err != nil {
+			return err
+		}
+	}
+	began := time.Now()
+	for _, n := range c.nodes {
+		if err := c.start(n); err != nil {
+			return err
+		}
+	}
+	if err := c.Ready(ctx); err != nil {
+		return err
+	}
+	c.log.Info("all nodes are back", zap.Duration("after", time.Since(began)))
 	return nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"net"
 	"os"
 	"strconv"
 	"testing"
@@ -66,6 +67,42 @@ func TestThreeNodesSurviveTheDeathOfOne(t *testing.T) {
 
 	require.NoError(t, c.Restart(t.Context(), 1))
 	assert.Equal(t, 200, count(t, c.Addresses()[1:2], 200))
+}
+
+func TestAllNodesComeBackInSyncWithWhatTheyHad(t *testing.T) {
+	c, ok := Run(t, Params{Nodes: 3})
+	if !ok {
+		return
+	}
+	client := connect(t, c.Addresses())
+	createTopic(t, client, 3)
+	produce(t, client, 0, 100)
+	require.NoError(t, c.InSync(t.Context(), topic))
+	require.NoError(t, c.RestartAll(t.Context()))
+	require.NoError(t, c.InSync(t.Context(), topic))
+	assert.Equal(t, 100, count(t, c.Addresses(), 100))
+
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	require.ErrorContains(t, c.InSync(ctx, "none"), "knows nothing of topic none")
+}
+
+func TestADetourLeadsThroughProxiesOnly(t *testing.T) {
+	c, ok := Run(t, Params{Nodes: 1, Detour: true})
+	if !ok {
+		return
+	}
+	require.Len(t, c.Detours(), 1)
+	detour := c.Detours()[0]
+	around := connect(t, []string{detour.Forward}, kgo.RequestRetries(0))
+	brokers, err := kadm.NewClient(around).ListBrokers(t.Context())
+	require.NoError(t, err)
+	require.Len(t, brokers, 1)
+	host, port, err := net.SplitHostPort(detour.Listen)
+	require.NoError(t, err)
+	assert.Equal(t, host, brokers[0].Host)
+	assert.Equal(t, port, strconv.Itoa(int(brokers[0].Port)), "nothing leads past the proxy")
+	createTopic(t, connect(t, c.Addresses()), 1)
 }
 
 func TestClientsLogIn(t *testing.T) {

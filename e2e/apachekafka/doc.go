@@ -12,5 +12,5 @@
 //	}
 //
 // A Cluster's nodes can be killed, restarted, paused and continued. Topics,
-// and what is in them, are left to the caller.
+// and what is in them, are left to the caller; so are the proxies of a detour.
 package apachekafka

@@ -18,6 +18,21 @@ const (
 	lastPort  = 32000
 )
 
+// FreeAddresses finds addresses of the loopback that nobody listens on, and that
+// the system gives to no outgoing connection: a process that is killed finds its
+// own free again.
+func FreeAddresses(ctx context.Context, n int) ([]string, error) {
+	ports, err := freePorts(ctx, n)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]string, n)
+	for i, port := range ports {
+		all[i] = address(port)
+	}
+	return all, nil
+}
+
 // freePorts finds ports of the loopback that nobody listens on.
 func freePorts(ctx context.Context, n int) ([]int, error) {
 	ports := make([]int, 0, n)

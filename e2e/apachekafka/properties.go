@@ -17,7 +17,9 @@ type node struct {
 	dir string
 	// Of its three listeners.
 	clientPort, brokerPort, controllerPort int
-	process                                *process
+	// A further listener, and the port under which it is advertised; 0: none.
+	detourPort, proxyPort int
+	process               *process
 }
 
 func address(port int) string { return net.JoinHostPort(loopback, strconv.Itoa(port)) }
@@ -33,17 +35,23 @@ func properties(n *node, nodes []*node, s Security) map[string]string {
 	if len(nodes) > 1 {
 		inSync = "2"
 	}
+	listeners := "CLIENT://" + address(n.clientPort) + ",BROKER://" + address(n.brokerPort)
+	advertised, protocols := listeners, "CLIENT:"+s.protocol()+",BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT"
+	if n.detourPort != 0 {
+		listeners += ",DETOUR://" + address(n.detourPort)
+		advertised += ",DETOUR://" + address(n.proxyPort)
+		protocols += ",DETOUR:PLAINTEXT"
+	}
 	return map[string]string{
 		"process.roles":                  "broker,controller",
 		"node.id":                        strconv.Itoa(n.id),
 		"controller.quorum.voters":       strings.Join(voters, ","),
 		"controller.listener.names":      "CONTROLLER",
 		"inter.broker.listener.name":     "BROKER",
-		"listener.security.protocol.map": "CLIENT:" + s.protocol() + ",BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT",
-		"listeners": "CLIENT://" + address(n.clientPort) +
-			",BROKER://" + address(n.brokerPort) + ",CONTROLLER://" + address(n.controllerPort),
-		"advertised.listeners": "CLIENT://" + address(n.clientPort) + ",BROKER://" + address(n.brokerPort),
-		"log.dirs":             n.dataDir(),
+		"listener.security.protocol.map": protocols,
+		"listeners":                      listeners + ",CONTROLLER://" + address(n.controllerPort),
+		"advertised.listeners":           advertised,
+		"log.dirs":                       n.dataDir(),
 
 		"default.replication.factor":     copies,
 		"min.insync.replicas":            inSync,

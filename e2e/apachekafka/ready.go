@@ -83,3 +83,68 @@ func (c *Cluster) ask(ctx context.Context, n *node, running map[int32]*node) err
 	}
 	return conn.Close() //nolint:wrapcheck // nothing was said
 }
+
+// InSync waits until every node says that every partition has a leader and all
+// its replicas in sync, and knows these topics: one that was created is known to
+// the controller first. Then the next node may be killed. All nodes have to run.
+func (c *Cluster) InSync(ctx context.Context, topics ...string) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	for i, at := range c.PlainAddresses() {
+		if err := nodeInSync(ctx, at, topics); err != nil {
+			return fmt.Errorf("waiting for replicas, by node %d: %w", i, err)
+		}
+	}
+	return nil
+}
+
+func nodeInSync(ctx context.Context, at string, topics []string) error {
+	again := time.NewTicker(100 * time.Millisecond)
+	defer again.Stop()
+	var last error
+	for {
+		found := behind(ctx, at, topics)
+		if found == nil {
+			return nil
+		}
+		if last == nil || ctx.Err() == nil { // else it was cut off while asking
+			last = found
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%w (last: %w)", context.Cause(ctx), last)
+		case <-again.C:
+		}
+	}
+}
+
+// behind returns an error that names a partition which is not in sync, or a topic
+// that one node does not know.
+func behind(ctx context.Context, at string, topics []string) error {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	// A client of its own: one that has learnt of other nodes asks these, too.
+	client, err := kgo.NewClient(kgo.SeedBrokers(at), kgo.RequestRetries(0), kgo.RequestTimeoutOverhead(askTimeout))
+	if err != nil {
+		return fmt.Errorf("making a client: %w", err)
+	}
+	defer client.Close()
+	found, err := kadm.NewClient(client).ListTopicsWithInternal(ctx)
+	if err != nil {
+		return fmt.Errorf("asking for the topics: %w", err)
+	}
+	for _, name := range topics {
+		if !found.Has(name) {
+			return fmt.Errorf("it knows nothing of topic %s yet", name)
+		}
+	}
+	for _, topic := range found {
+		for _, p := range topic.Partitions {
+			if p.Leader < 0 || len(p.ISR) < len(p.Replicas) {
+				return fmt.Errorf("partition %d of %s has leader %d, and %d of %d replicas in sync",
+					p.Partition, p.Topic, p.Leader, len(p.ISR), len(p.Replicas))
+			}
+		}
+	}
+	return nil
+}
