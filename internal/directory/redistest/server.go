@@ -1,0 +1,247 @@
+package redistest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// How long a server may take to do what it is told. Alone on a machine it is
+// milliseconds.
+const patience = time.Minute
+
+// Server is a Redis, running. It ends with its test.
+type Server struct {
+	// Addr is where it listens, for its whole life and after.
+	Addr string
+	// Options are how the test looks behind the scenes.
+	Options redis.Options
+
+	path, dir string
+	args      []string
+	kill      context.CancelFunc
+	ended     chan struct{}
+}
+
+// Start starts a server that keeps its data in memory only, with the settings
+// given as on its command line. It returns false where Available does.
+func Start(t testing.TB, settings ...string) (*Server, bool) {
+	t.Helper()
+	path, ok := Available(t)
+	if !ok {
+		return nil, false
+	}
+	port := freePort(t)
+	return startOn(t, path, port, append([]string{"--port", strconv.Itoa(port)}, settings...)...), true
+}
+
+// StartTLS is Start with a listener that takes encrypted connections only, of
+// clients that have the same certificate. Its own Options do not reach it.
+func StartTLS(t testing.TB, certFile, keyFile string) (*Server, bool) {
+	t.Helper()
+	path, ok := Available(t)
+	if !ok {
+		return nil, false
+	}
+	port := freePort(t)
+	return startOn(t, path, port, "--port", "0", "--tls-port", strconv.Itoa(port),
+		"--tls-cert-file", certFile, "--tls-key-file", keyFile, "--tls-ca-cert-file", certFile), true
+}
+
+func startOn(t testing.TB, path string, port int, settings ...string) *Server {
+	t.Helper()
+	s := &Server{
+		Addr: net.JoinHostPort(loopback, strconv.Itoa(port)), path: path, dir: t.TempDir(),
+	}
+	s.Options.Addr = s.Addr
+	s.args = append([]string{
+		"--bind", loopback, "--dir", s.dir, "--save", "", "--appendonly", "no",
+		"--logfile", filepath.Join(s.dir, "log"), "--daemonize", "no",
+	}, settings...)
+	s.Restart(t)
+	t.Cleanup(func() {
+		s.Kill()
+		if t.Failed() {
+			content, _ := os.ReadFile(filepath.Join(s.dir, "log"))
+			const end = 2000
+			t.Logf("the end of the log of %s:\n%s", s.Addr, content[max(0, len(content)-end):])
+		}
+	})
+	return s
+}
+
+// Kill ends the server by SIGKILL, and waits until it is gone. It may be repeated.
+func (s *Server) Kill() {
+	s.kill()
+	<-s.ended
+}
+
+// Restart starts a server that was killed, on its old port, and empty unless its
+// settings keep data. It does not wait until the server answers.
+func (s *Server) Restart(t testing.TB) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	cmd := exec.CommandContext(ctx, s.path, s.args...) //nolint:gosec // G204: redis-server, as found in PATH.
+	cmd.SysProcAttr = dieWithParent()
+	s.kill, s.ended = cancel, make(chan struct{})
+	started := make(chan error, 1)
+	go func() {
+		// "Dies with its parent" means the thread that started it.
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			_ = cmd.Wait()
+		}
+		close(s.ended)
+	}()
+	if err := <-started; err != nil {
+		t.Fatalf("starting %s: %v", s.path, err)
+	}
+}
+
+// Client opens a client for the test's own looks and settings.
+func (s *Server) Client(t testing.TB) *redis.Client {
+	t.Helper()
+	c := redis.NewClient(&s.Options)
+	t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+// Ready waits until the server answers.
+func (s *Server) Ready(t testing.TB) {
+	t.Helper()
+	c := s.Client(t)
+	Until(t, s.Addr+" answers", func(ctx context.Context) error {
+		select {
+		case <-s.ended:
+			t.Fatalf("%s has ended", s.Addr)
+		default:
+		}
+		return c.Ping(ctx).Err()
+	})
+}
+
+// Until waits until something is so.
+func Until(t testing.TB, what string, so func(context.Context) error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	ticks := time.NewTicker(20 * time.Millisecond)
+	defer ticks.Stop()
+	for {
+		err := so(ctx)
+		if err == nil {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			t.Fatalf("waiting until %s: %v", what, err)
+		case <-ticks.C:
+		}
+	}
+}
+
+const loopback = "127.0.0.1"
+
+// freePort finds a port; see freePorts.
+func freePort(t testing.TB) int {
+	t.Helper()
+	return freePorts(t, 1)[0]
+}
+
+// freePorts finds ports of the loopback that nobody listens on and that the system
+// gives to no outgoing connection: a server that is killed finds its own free again.
+func freePorts(t testing.TB, n int) []int {
+	t.Helper()
+	const first, last = 15000, 32000
+	start := rand.IntN(last - first) //nolint:gosec // G404: so that runs at the same time do not meet; no secret.
+	var lc net.ListenConfig
+	var ports []int
+	for i := range last - first {
+		port := first + (start+i)%(last-first)
+		l, err := lc.Listen(t.Context(), "tcp", net.JoinHostPort(loopback, strconv.Itoa(port)))
+		if err != nil {
+			continue
+		}
+		defer func() { _ = l.Close() }() //nolint:revive // all are held until there are enough, so that they differ
+		if ports = append(ports, port); len(ports) == n {
+			return ports
+		}
+	}
+	t.Fatal("there are not enough free ports")
+	return nil
+}
+
+// Cluster starts a cluster of three masters, and waits until it is whole.
+func Cluster(t testing.TB) ([]*Server, bool) {
+	t.Helper()
+	path, ok := Available(t)
+	if !ok {
+		return nil, false
+	}
+	const masters, slots = 3, 16384
+	servers := make([]*Server, masters)
+	ports := freePorts(t, 2*masters)
+	for i := range servers {
+		port := ports[i]
+		servers[i] = startOn(t, path, port, "--port", strconv.Itoa(port), "--cluster-enabled", "yes",
+			"--cluster-port", strconv.Itoa(ports[masters+i]), "--cluster-node-timeout", "5000")
+	}
+	for i, s := range servers {
+		s.Ready(t)
+		c := s.Client(t)
+		from, to := i*slots/masters, (i+1)*slots/masters-1
+		if err := c.ClusterAddSlotsRange(t.Context(), from, to).Err(); err != nil {
+			t.Fatalf("giving slots to %s: %v", s.Addr, err)
+		}
+		if err := c.Do(t.Context(), "CLUSTER", "MEET", loopback, ports[0], ports[masters]).Err(); err != nil {
+			t.Fatalf("introducing %s: %v", s.Addr, err)
+		}
+	}
+	for _, s := range servers {
+		c := s.Client(t)
+		Until(t, "the cluster is whole", func(ctx context.Context) error {
+			state, err := c.ClusterInfo(ctx).Result()
+			if err != nil || !strings.Contains(state, "cluster_state:ok") || !strings.Contains(state, fmt.Sprintf("cluster_size:%d\r", masters)) {
+				return errors.Join(err, fmt.Errorf("%s says %q", s.Addr, state))
+			}
+			return nil
+		})
+	}
+	return servers, true
+}
+
+// Sentinel starts a sentinel that watches a master under a name and lets a replica
+// take over after half a second.
+func Sentinel(t testing.TB, master *Server, name string) *Server {
+	t.Helper()
+	port := freePort(t)
+	host, masterPort, _ := net.SplitHostPort(master.Addr)
+	file := filepath.Join(t.TempDir(), "sentinel.conf")
+	content := fmt.Sprintf("port %d\nbind %s\nsentinel monitor %s %s %s 1\nsentinel down-after-milliseconds %s 500\nsentinel failover-timeout %s 3000\n",
+		port, loopback, name, host, masterPort, name, name)
+	const private = 0o600
+	if err := os.WriteFile(file, []byte(content), private); err != nil {
+		t.Fatal(err)
+	}
+	s := &Server{Addr: net.JoinHostPort(loopback, strconv.Itoa(port)), path: master.path, args: []string{file, "--sentinel"}}
+	s.Options.Addr = s.Addr
+	s.Restart(t)
+	t.Cleanup(s.Kill)
+	s.Ready(t)
+	return s
+}
