@@ -1,0 +1,415 @@
+package simulation
+
+import (
+	"slices"
+	"sort"
+	"strconv"
+	"time"
+
+	"pushgate/internal/delivery/ledger"
+	"pushgate/internal/push"
+)
+
+// gateway is one process of a node.
+type gateway struct {
+	w     *World
+	node  *node
+	epoch int64
+	who   string
+	skew  time.Duration
+	// workers by partition; there are as many as it knows partitions.
+	workers  []*worker
+	sessions [len(users)][]*session
+	// asleepUntil, deafUntil: the step until which it does nothing (stopped by a
+	// signal, or its machine is), or does not read.
+	asleepUntil, laggingUntil int
+	// stuck: it lives, and never reads again.
+	stuck bool
+}
+
+// worker is the delivery of one partition.
+type worker struct {
+	number   int32
+	ledger   *ledger.Ledger
+	position int64
+	// reading: in the middle of a batch that ends before batchEnd.
+	reading  bool
+	batchEnd int64
+	// writing was cut and is not known to be durable.
+	writing *push.Receipt
+	encoded []byte
+	// before is the one before it, and when it was written.
+	before     []byte
+	beforeSaid time.Time
+	// owned is what was really handed to sessions, in order. Below listed, all
+	// stand in durable receipts; below told, in ones that settle them.
+	owned        []owned
+	listed, told int
+}
+
+type owned struct {
+	offset       int64
+	listed, told bool
+}
+
+// start begins a process of a node: it fixes and commits where it reads from, and
+// announces itself, before it takes a session.
+func (w *World) start(n *node) {
+	n.epoch++
+	g := &gateway{w: w, node: n, epoch: n.epoch, skew: w.skew()}
+	g.who = n.name + "." + strconv.FormatInt(g.epoch, 10)
+	n.process = g
+	w.happens(g.who, "starts")
+	known := w.count()
+	if !w.healed && w.nature.grows && w.one(3) {
+		known = 1 // it has not heard of the second
+	}
+	for number := range known {
+		if !g.prepare(number, false) {
+			g.gone() // it died while it was starting
+			return
+		}
+	}
+	w.gateways = append(w.gateways, g)
+}
+
+// prepare takes up a partition. It is false where the process dies of it.
+func (g *gateway) prepare(number int32, added bool) bool {
+	w, p := g.w, g.w.partitions[number]
+	for len(g.node.committed) <= int(number) {
+		g.node.committed = append(g.node.committed, position{offset: -1})
+	}
+	at, end := g.node.committed[number].offset, int64(len(p.requests))
+	switch {
+	case added:
+		at = 0
+	case at < 0, end-at > w.nature.maxCatchUp:
+		at = end
+	}
+	g.node.committed[number] = position{at, g.epoch}
+	wk := &worker{number: number, ledger: ledger.New(at, nil), position: at}
+	g.workers = append(g.workers, wk)
+	if w.mayDie(20) {
+		w.happens(g.who, "dies before it has announced itself")
+		return false
+	}
+	wk.ledger.Presence(push.Announce)
+	g.cut(wk)
+	g.written(wk)
+	if number > 0 || w.count() == 1 || !w.mayDie(20) {
+		return true
+	}
+	w.happens(g.who, "dies when it has announced itself on one partition")
+	return false
+}
+
+// mayDie says yes one time of so many, in worlds where things die.
+func (w *World) mayDie(of int) bool {
+	return !w.nature.steady && !w.healed && len(w.gateways) > 0 && w.one(of)
+}
+
+func (g *gateway) stopped(w *World) bool { return g.asleepUntil > w.step && !w.healed }
+
+func (g *gateway) now() time.Time { return g.w.now.Add(g.skew) }
+
+// read looks at so many requests: it begins a batch, goes on with one, or ends it.
+func (g *gateway) read(wk *worker, n int) {
+	p := g.w.partitions[wk.number]
+	if g.laggingUntil > g.w.step && !g.w.healed {
+		return
+	}
+	if !wk.reading {
+		end := int64(len(p.requests))
+		if wk.position == end {
+			return
+		}
+		wk.reading, wk.batchEnd = true, min(end, wk.position+1+int64(g.w.rng.IntN(5)))
+		wk.ledger.Begin()
+	}
+	for ; n > 0 && wk.position < wk.batchEnd; n-- {
+		g.deliver(wk, &p.requests[wk.position])
+		wk.position++
+	}
+	if wk.position == wk.batchEnd {
+		wk.reading = false
+		wk.ledger.Read(wk.position)
+	}
+}
+
+func (g *gateway) readAll(wk *worker) {
+	if g.stuck {
+		return
+	}
+	for wk.reading || wk.position < int64(len(g.w.partitions[wk.number].requests)) {
+		g.read(wk, len(g.w.partitions[wk.number].requests))
+	}
+}
+
+// deliver hands a request to the sessions of its user.
+func (g *gateway) deliver(wk *worker, r *request) {
+	if g.w.nature.policy.Strict && r.msg.Raw() {
+		return // its custodian offers it when it is its turn
+	}
+	if r.invalid != nil || !g.now().Before(r.msg.Expires) || push.Home(r.msg.User, int32(len(g.workers))) != wk.number { //nolint:gosec // one or two
+		return
+	}
+	sessions := g.sessions[numberOf(r.msg.User)]
+	if len(sessions) == 0 {
+		return
+	}
+	m := r.msg
+	wk.ledger.Enter(m.Offset)
+	takers := 0
+	for _, s := range sessions {
+		if push.Takes(s.typ, m.Type) {
+			takers++
+		}
+	}
+	if takers == 0 {
+		wk.ledger.Leave(m.Offset)
+		return
+	}
+	wk.owned = append(wk.owned, owned{offset: m.Offset})
+	g.w.tell(note{who: g.who, what: "has the user", message: r.message, partition: wk.number, offset: m.Offset})
+	var to push.Reporter = wk.ledger
+	if takers > 1 {
+		to = &chorus{r: wk.ledger, left: takers}
+	}
+	for _, s := range sessions {
+		if push.Takes(s.typ, m.Type) {
+			s.deliver(g.w, item{m: &m, message: r.message, r: to})
+		}
+	}
+}
+
+// clientsAct lets one session go on.
+func (g *gateway) clientsAct() {
+	w := g.w
+	list := g.sessions[w.rng.IntN(w.nature.users)]
+	if len(list) == 0 {
+		return
+	}
+	s := list[w.rng.IntN(len(list))]
+	switch n := w.rng.IntN(12); {
+	case n < 5:
+		s.write(w)
+	case n < 9 || w.nature.calm:
+		s.ack()
+	case n == 9:
+		s.timeOut()
+	case n == 10:
+		s.ackLate(w)
+	default:
+		if w.one(4) {
+			s.deaf = true
+			w.tell(note{who: g.who, what: "a client goes deaf", message: everybody, user: s.user, offset: -1})
+		}
+	}
+}
+
+// join lets a user connect.
+func (g *gateway) join() {
+	w := g.w
+	user := w.rng.IntN(w.nature.users)
+	if len(g.sessions[user]) > 1 {
+		return
+	}
+	typ := push.AllTypes
+	if w.one(3) {
+		typ = types[w.rng.IntN(len(types))]
+	}
+	g.connect(users[user], typ, w.one(2))
+}
+
+func (g *gateway) connect(user, typ string, acks bool) {
+	g.sessions[numberOf(user)] = append(g.sessions[numberOf(user)], &session{user: user, typ: typ, acks: acks})
+	wk := g.workers[push.Home(user, int32(len(g.workers)))] //nolint:gosec // one or two
+	g.w.tell(note{who: g.who, what: "a client connects for " + typ, message: everybody, user: user, offset: -1})
+	wk.ledger.Connected(push.Binding{User: user, Type: typ})
+}
+
+// someoneLeaves lets a session end.
+func (g *gateway) someoneLeaves() {
+	user := g.w.rng.IntN(g.w.nature.users)
+	list := g.sessions[user]
+	if len(list) == 0 {
+		return
+	}
+	s := list[g.w.rng.IntN(len(list))]
+	if g.w.nature.calm && !s.idle() {
+		return
+	}
+	g.leave(s)
+}
+
+func (g *gateway) leave(s *session) {
+	user := numberOf(s.user)
+	g.sessions[user] = slices.DeleteFunc(slices.Clone(g.sessions[user]), func(o *session) bool { return o == s })
+	s.end()
+	g.w.tell(note{who: g.who, what: "a client for " + s.typ + " leaves", message: everybody, user: s.user, offset: -1})
+}
+
+// cut takes over what there is to say and encodes it.
+func (g *gateway) cut(wk *worker) {
+	r := wk.ledger.Cut()
+	r.Node, r.Epoch = g.node.name, g.epoch
+	wk.encoded = r.AppendBinary(nil)
+	wk.writing = &r
+}
+
+// append writes the receipt under way into the log.
+func (g *gateway) append(wk *worker) {
+	g.w.partitions[wk.number].addReceipt(g.w, wk.encoded)
+	wk.list(wk.writing)
+	g.checkThrough(wk)
+}
+
+// written ends writing a receipt: it is durable, and the ledger learns of it.
+func (g *gateway) written(wk *worker) {
+	g.append(wk)
+	wk.ledger.Durable(wk.writing)
+	wk.writing = nil
+}
+
+// say writes a receipt, or goes on with one that is under way.
+func (g *gateway) say(wk *worker) {
+	w := g.w
+	if wk.writing == nil {
+		g.cut(wk)
+		if !w.nature.steady && w.one(4) {
+			return // it is under way
+		}
+	}
+	switch {
+	case w.nature.strays && w.one(12):
+		g.append(wk) // the broker's answer was lost: it is written once more
+		w.tell(note{who: g.who, what: "a receipt is written twice", message: everybody, offset: -1})
+	case !w.nature.steady && !w.healed && w.one(12):
+		wk.ledger.Uncut(*wk.writing)
+		wk.writing = nil
+		return
+	}
+	g.written(wk)
+	// A copy of the one before is overtaken. Were it later, the gateway might have
+	// been taken for dead in between, and be another one to its custodian since: one
+	// that has given up nothing yet.
+	if w.nature.tardy && wk.before != nil && w.one(4) && w.now.Sub(wk.beforeSaid) < w.policy().Custody.Window {
+		w.happens(g.who, "a receipt arrives once more, after the next one")
+		w.partitions[wk.number].addReceipt(w, wk.before)
+	}
+	wk.before, wk.beforeSaid = wk.encoded, w.now
+}
+
+// sayAll ends the receipt under way, and says what there is to say.
+func (g *gateway) sayAll(wk *worker) {
+	if wk.writing != nil {
+		g.written(wk)
+	}
+	g.cut(wk)
+	g.written(wk)
+}
+
+// list notes what a durable receipt says.
+func (wk *worker) list(r *push.Receipt) {
+	mark := func(offset int64, told bool) {
+		n := sort.Search(len(wk.owned), func(i int) bool { return wk.owned[i].offset >= offset })
+		if n < len(wk.owned) && wk.owned[n].offset == offset {
+			wk.owned[n].listed = true
+			wk.owned[n].told = wk.owned[n].told || told
+		}
+	}
+	for _, o := range r.Delivered {
+		mark(o, true)
+	}
+	for _, o := range r.Held {
+		mark(o, true)
+	}
+	for _, f := range r.Failed {
+		mark(f.Offset, true)
+	}
+	for _, o := range r.Queued {
+		mark(o, false)
+	}
+}
+
+// commit commits how far each partition is settled.
+func (g *gateway) commit() {
+	for _, wk := range g.workers {
+		at := wk.ledger.Committable()
+		g.checkCommit(wk, at)
+		g.node.committed[wk.number] = position{at, g.epoch}
+	}
+	g.w.happens(g.who, commits)
+	if g.node.process != g && g.w.one(2) {
+		g.w.happens(g.who, "leaves at the sight of a later process of its name")
+		g.goodbye()
+	}
+}
+
+// look lets a gateway find out that there are more partitions.
+func (g *gateway) look() {
+	for number := int32(len(g.workers)); number < g.w.count(); number++ { //nolint:gosec // one or two
+		g.w.happens(g.who, "learns of another partition")
+		if !g.prepare(number, true) {
+			g.gone()
+			return
+		}
+	}
+}
+
+// kill ends a process at once. A receipt that was under way may arrive.
+func (g *gateway) kill() {
+	g.w.happens(g.who, "is killed")
+	for _, wk := range g.workers {
+		if wk.writing == nil {
+			continue
+		}
+		switch g.w.rng.IntN(3) {
+		case 0:
+			g.append(wk)
+		case 1:
+			if g.w.nature.strays {
+				g.w.late = append(g.w.late, func() { g.append(wk) })
+			}
+		}
+	}
+	g.gone()
+}
+
+// goodbye ends a process in good order.
+func (g *gateway) goodbye() {
+	for _, wk := range g.workers {
+		if wk.reading {
+			g.read(wk, int(wk.batchEnd-wk.position))
+		}
+	}
+	for _, list := range g.sessions {
+		for _, s := range list {
+			g.leave(s)
+		}
+	}
+	for _, wk := range g.workers {
+		if wk.writing != nil {
+			wk.ledger.Uncut(*wk.writing)
+			wk.writing = nil
+		}
+		wk.ledger.Presence(push.Goodbye)
+		g.cut(wk)
+		g.written(wk)
+	}
+	if g.node.process == g {
+		for _, wk := range g.workers {
+			at := wk.ledger.Committable()
+			g.checkCommit(wk, at)
+			g.node.committed[wk.number] = position{at, g.epoch}
+		}
+	}
+	g.gone()
+}
+
+func (g *gateway) gone() {
+	if g.node.process == g {
+		g.node.process = nil
+	}
+	g.w.gateways = slices.DeleteFunc(g.w.gateways, func(o *gateway) bool { return o == g })
+}
