@@ -80,7 +80,7 @@ type work struct {
 	claims []*gateway
 	// gaveUp are gateways that have failed it: what they say of it after that, a
 	// receipt that comes a second time says.
-	gaveUp []*gateway
+	gaveUp []life
 	blocks []int64 // offerings that settle when this wait has ended
 	mark   *receiptMark
 	// detail is what an outcome says beyond the entry; nil where outcomes are not

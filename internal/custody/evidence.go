@@ -19,6 +19,14 @@ type gateway struct {
 	gone              bool
 }
 
+// life tells one from all others, also from itself after it was taken for dead.
+type life struct {
+	node  string
+	epoch int64
+}
+
+func (g *gateway) life() life { return life{g.node, g.epoch} }
+
 // earlyWord is what a receipt said of a request this custodian has not read yet.
 type earlyWord struct {
 	from   *gateway
@@ -178,7 +186,7 @@ func (m *Machine) apply(e *entry, w earlyWord) {
 	case wordDelivered:
 		m.delivered(e, w.from, w.mark)
 	case wordClaimed:
-		if e.state == inFlight && !w.from.gone && !slices.Contains(e.work.claims, w.from) && !slices.Contains(e.work.gaveUp, w.from) {
+		if e.state == inFlight && !w.from.gone && !slices.Contains(e.work.claims, w.from) && !slices.Contains(e.work.gaveUp, w.from.life()) {
 			e.work.claims = append(e.work.claims, w.from)
 		}
 	case wordFailed:
@@ -209,8 +217,8 @@ func (m *Machine) applyEarly(origin int64, words []earlyWord) {
 // answers for the message, nothing is decided.
 func (m *Machine) failedAt(e *entry, g *gateway, reason push.Reason) {
 	e.work.unclaim(g)
-	if !slices.Contains(e.work.gaveUp, g) {
-		e.work.gaveUp = append(e.work.gaveUp, g)
+	if l := g.life(); !slices.Contains(e.work.gaveUp, l) {
+		e.work.gaveUp = append(e.work.gaveUp, l)
 	}
 	if reason.UsesAttempt() {
 		e.work.failed, e.reason = true, reason

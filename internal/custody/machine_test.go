@@ -649,3 +649,21 @@ func TestAReceiptThatComesASecondTimeClaimsNothing(t *testing.T) {
 	b.say(push.Receipt{Node: "B", Epoch: 1, ReadThrough: 1})
 	b.only(custody.MakeWait)
 }
+
+func TestAGatewayThatWasTakenForDeadClaimsNothingItHadGivenUp(t *testing.T) {
+	b := started(t)
+	b.say(push.Receipt{Node: "B", Epoch: 1, Presence: push.Announce})
+	const offset = 20
+	b.request(offset)
+	queued := push.Receipt{ReadThrough: offset + 1, Queued: []int64{offset}}
+	b.say(queued)
+	b.say(push.Receipt{ReadThrough: offset + 1, Failed: []push.Failure{{Offset: offset, Reason: push.Offline}}})
+	for through := range int64(offset) { // only B is heard of, which comes nearer
+		b.pass(250 * time.Millisecond)
+		b.say(push.Receipt{Node: "B", Epoch: 1, ReadThrough: through})
+	}
+	assert.Equal(t, 1, b.Stats().Gateways)
+	b.say(queued)
+	b.say(push.Receipt{Node: "B", Epoch: 1, ReadThrough: offset + 1})
+	b.only(custody.MakeWait)
+}

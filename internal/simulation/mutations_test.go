@@ -94,7 +94,7 @@ func evidenceMutations() []mutation {
 		},
 		{
 			"a gateway that gave a message up claims it no more", evidence,
-			" && !slices.Contains(e.work.gaveUp, w.from) {", " {",
+			" && !slices.Contains(e.work.gaveUp, w.from.life()) {", " {",
 		},
 		{
 			"a session opened before a request is read is remembered", evidence,
