@@ -58,7 +58,7 @@ SIMULATE = GOGC=400 go test -count=1 -v -timeout 12h ./internal/simulation
 .PHONY: simulate
 simulate: ## 100,000 random histories, then each durability rule broken on purpose
 	PUSHGATE_HISTORIES=100000 $(SIMULATE) -run '^TestEveryHistoryKeepsEveryPromise$$'
-	PUSHGATE_MUTATIONS=1 $(SIMULATE) -run '^TestEveryMutationIsCaught$$'
+	PUSHGATE_MUTATIONS=1 $(SIMULATE) -run '^TestEveryMutationIsCaught$$' | grep -v '^=== '
 
 .PHONY: simulate-long
 simulate-long: ## HISTORIES (1,000,000) random histories; FROM=seed to begin elsewhere
