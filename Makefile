@@ -12,7 +12,7 @@ LINT      = $$(.ci/tools golangci-lint)
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## build bin/pushgate
@@ -61,8 +61,12 @@ simulate: ## 100,000 random histories, then each durability rule broken on purpo
 	PUSHGATE_MUTATIONS=1 $(SIMULATE) -run '^TestEveryMutationIsCaught$$' | grep -v '^=== '
 
 .PHONY: simulate-long
-simulate-long: ## HISTORIES (1,000,000) random histories; FROM=seed to begin elsewhere
+simulate-long: ## HISTORIES (1,000,000) random histories; FROM=12345 begins at that seed
 	PUSHGATE_HISTORIES=$(HISTORIES) PUSHGATE_FROM=$(FROM) $(SIMULATE) -run '^TestEveryHistoryKeepsEveryPromise$$'
+
+.PHONY: story
+story: ## the whole story of the history with SEED (1)
+	PUSHGATE_SEED=$(SEED) go test -count=1 -v -run '^TestTheWholeStoryOfASeedCanBeTold$$' ./internal/simulation
 
 .PHONY: lint
 lint: ## golangci-lint, pinned: style, habits and import directions

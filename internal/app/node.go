@@ -64,7 +64,7 @@ func New(ctx context.Context, p Params) (_ *Node, err error) {
 			n.closers.unwind(ctx)
 		}
 	}()
-	registry := newRegistry(p.Version)
+	registry := newRegistry(p.Version, n.strict())
 	if err := n.openKafka(registry); err != nil {
 		return nil, err
 	}
@@ -108,7 +108,7 @@ func (n *Node) newCustodian(registry prometheus.Registerer) *custody.Custodian {
 		Policy: custody.Policy{
 			Custody: n.config.Custody, Retry: n.config.Retry, Waiting: n.config.Waiting,
 			DropExpired: n.config.Message.Expired == config.ExpiredDrop, Outcomes: n.config.Outcomes.Enabled,
-			Strict: n.config.Delivery.Order == delivery.Strict,
+			Strict: n.strict(),
 		},
 		Limits:     n.config.Limits(),
 		Partitions: n.partitions.get,
@@ -168,6 +168,8 @@ func (n *Node) newGateway(ctx context.Context, registry prometheus.Registerer) (
 	return nil
 }
 
+func (n *Node) strict() bool { return n.config.Delivery.Order == delivery.Strict }
+
 // GatewayAddr returns where clients connect, as host:port; empty without that
 // role.
 func (n *Node) GatewayAddr() string {
@@ -196,7 +198,8 @@ func (n *Node) Run(ctx context.Context) error {
 	parts := &stack{log: n.log, failed: failed}
 	began := time.Now()
 	n.log.Info("starting", zap.String("gateway", n.GatewayAddr()), zap.String("admin", n.AdminAddr()),
-		zap.Strings("roles", n.config.Node.Roles), zap.Strings("brokers", n.config.Kafka.Brokers))
+		zap.Strings("roles", n.config.Node.Roles), zap.String("order", n.config.Delivery.Order),
+		zap.Strings("brokers", n.config.Kafka.Brokers))
 
 	// First the listeners: they say how it is going, and refuse what comes before
 	// the node is ready or after it has begun to drain.
