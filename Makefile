@@ -24,7 +24,7 @@ run: ## everything in one process, broker included: a platform to try things on
 
 .PHONY: test
 test: ## all tests, under the race detector
-	go test -race -timeout 30m ./...
+	go test -race -count=1 -timeout 30m ./...
 
 .PHONY: test-short
 test-short: ## the tests that need no other process
