@@ -32,6 +32,9 @@ type Receipt struct {
 	// Epoch tells lives of a node apart: a later start has a greater one.
 	Epoch    int64
 	Presence Presence
+	// Called: this gateway reads no requests. Custodians call it with what is for its
+	// users, and ReadThrough says nothing.
+	Called bool
 	// ReadThrough: every offset below it was looked at. What no receipt up to
 	// this one lists was not owned here.
 	ReadThrough int64
@@ -55,18 +58,25 @@ func (r *Receipt) Empty() bool {
 // receiptVersion is the first byte of an encoded receipt.
 const receiptVersion = 1
 
+// calledFlag marks, in the byte of the presence, a gateway that is called.
+const calledFlag = 0x80
+
 // maxReceiptItems bounds what one decoded receipt may hold, so that malformed
 // bytes cannot ask for memory they do not bring: every item takes at least a byte.
 const maxReceiptItems = 1 << 20
 
-var errShortReceipt = errors.New("receipt ends early")
+var errShort = errors.New("it ends early")
 
 // AppendBinary appends the encoded receipt: a version byte, then varints; offset
 // lists are sorted and written as runs (gap to the previous run, length), so
 // that a busy partition costs about two bytes for a stretch of deliveries. The
 // lists of r are sorted and deduplicated in place.
 func (r *Receipt) AppendBinary(dst []byte) []byte {
-	dst = append(dst, receiptVersion, byte(r.Presence))
+	presence := byte(r.Presence)
+	if r.Called {
+		presence |= calledFlag
+	}
+	dst = append(dst, receiptVersion, presence)
 	dst = appendText(dst, r.Node)
 	dst = binary.AppendVarint(dst, r.Epoch)
 	dst = binary.AppendVarint(dst, r.ReadThrough)
@@ -96,7 +106,8 @@ func DecodeReceipt(b []byte) (Receipt, error) {
 	if v := d.byte(); d.err == nil && v != receiptVersion {
 		return r, fmt.Errorf("receipt version %d, this build reads %d: run the same release on every node", v, receiptVersion)
 	}
-	r.Presence = Presence(d.byte())
+	presence := d.byte()
+	r.Presence, r.Called = Presence(presence&^calledFlag), presence&calledFlag != 0
 	if r.Presence > Goodbye {
 		return r, fmt.Errorf("receipt with unknown presence %d", r.Presence)
 	}
@@ -191,7 +202,7 @@ type decoder struct {
 
 func (d *decoder) byte() byte {
 	if d.err != nil || len(d.rest) == 0 {
-		d.fail(errShortReceipt)
+		d.fail(errShort)
 		return 0
 	}
 	b := d.rest[0]
@@ -202,7 +213,7 @@ func (d *decoder) byte() byte {
 func (d *decoder) varint() int64 {
 	v, n := binary.Varint(d.rest)
 	if d.err != nil || n <= 0 {
-		d.fail(errShortReceipt)
+		d.fail(errShort)
 		return 0
 	}
 	d.rest = d.rest[n:]
@@ -212,7 +223,7 @@ func (d *decoder) varint() int64 {
 func (d *decoder) uvarint() uint64 {
 	v, n := binary.Uvarint(d.rest)
 	if d.err != nil || n <= 0 {
-		d.fail(errShortReceipt)
+		d.fail(errShort)
 		return 0
 	}
 	d.rest = d.rest[n:]
@@ -223,7 +234,7 @@ func (d *decoder) uvarint() uint64 {
 func (d *decoder) count() int {
 	n := d.uvarint()
 	if n > uint64(len(d.rest)) {
-		d.fail(errShortReceipt)
+		d.fail(errShort)
 		return 0
 	}
 	return int(n) //nolint:gosec // bounded by the length of a slice

@@ -41,11 +41,13 @@ func TestAnyReceiptSurvivesTheRoundTrip(t *testing.T) {
 			Node:  rapid.StringN(1, 10, -1).Draw(t, "node"),
 			Epoch: rapid.Int64().Draw(t, "epoch"), Presence: push.Presence(rapid.IntRange(0, 2).Draw(t, "presence")),
 			ReadThrough: rapid.Int64Range(0, 1<<62).Draw(t, "through"),
+			Called:      rapid.Bool().Draw(t, "called"),
 			Delivered:   offsets.Draw(t, "delivered"), Held: offsets.Draw(t, "held"), Queued: offsets.Draw(t, "queued"),
 		}
 		got, err := push.DecodeReceipt(r.AppendBinary(nil))
 		require.NoError(t, err)
 		assert.Equal(t, r.ReadThrough, got.ReadThrough)
+		assert.Equal(t, r.Called, got.Called)
 		assert.ElementsMatch(t, r.Delivered, got.Delivered)
 		assert.ElementsMatch(t, r.Held, got.Held)
 		assert.ElementsMatch(t, r.Queued, got.Queued)
