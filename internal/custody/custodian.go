@@ -64,6 +64,9 @@ type Params struct {
 	Partitions func() int32
 	Topics     Topics
 	Node       string
+	// NewCourier makes who carries the requests of a partition, where routing is
+	// targeted (Policy.Targeted); nil where it is not.
+	NewCourier func(partition int32) Courier
 	Log        Log
 	Positioner Positioner
 	Logger     *zap.Logger

@@ -17,6 +17,8 @@ type gateway struct {
 	// heard and progressed are in observed time.
 	heard, progressed time.Duration
 	gone              bool
+	// called: it reads no requests, so that readThrough is no evidence.
+	called bool
 }
 
 // life tells one from all others, also from itself after it was taken for dead.
@@ -83,7 +85,11 @@ func (m *Machine) heard(mark *receiptMark, g *gateway, r *push.Receipt) {
 		m.word(f.Offset, earlyWord{from: g, status: wordFailed, reason: f.Reason, mark: mark})
 	}
 	for _, b := range r.Connected {
-		m.connected(mark, b, r.ReadThrough-b.Saw)
+		through := r.ReadThrough - b.Saw
+		if r.Called {
+			through = m.next // it has seen nothing; what is read here later finds it
+		}
+		m.connected(mark, b, through)
 	}
 }
 
@@ -103,10 +109,14 @@ func (m *Machine) gatewayOf(r *push.Receipt) *gateway {
 		if g != nil {
 			m.bury(g)
 		}
-		g = &gateway{node: r.Node, epoch: r.Epoch, progressed: m.observed}
+		g = &gateway{node: r.Node, epoch: r.Epoch, progressed: m.observed, called: r.Called}
 		m.gateways[r.Node] = g
+		m.modes++
 	}
 	g.heard = m.observed
+	if r.Called != g.called {
+		m.changeMode(g, r)
+	}
 	if r.ReadThrough > g.readThrough {
 		g.readThrough = r.ReadThrough
 		g.progressed = m.observed
@@ -132,10 +142,17 @@ func (m *Machine) buryTheSilent() {
 func (m *Machine) bury(g *gateway) {
 	g.gone = true
 	delete(m.gateways, g.node)
+	m.modes++
 	for _, e := range m.allBy(&m.flights) {
-		if e.state == inFlight && e.work.unclaim(g) && len(e.work.claims) == 0 {
-			m.giveBack(e)
-		}
+		m.noLonger(e, g)
+	}
+}
+
+// noLonger takes in that somebody answers for a message no more, and has not said
+// that it failed.
+func (m *Machine) noLonger(e *entry, g *gateway) {
+	if e.state == inFlight && e.work.unclaim(g) && len(e.work.claims) == 0 {
+		m.giveBack(e)
 	}
 }
 
@@ -301,6 +318,9 @@ func (m *Machine) judgeReturned() {
 // outwaited.
 func (m *Machine) seenByAll(e *entry) bool {
 	for _, g := range m.gateways {
+		if g.called && m.courier != nil {
+			continue // see carry
+		}
 		if g.readThrough > e.origin {
 			continue
 		}

@@ -133,7 +133,7 @@ func (l *lane) carryOut(ctx context.Context, actions []Action) ([]written, error
 	}
 	for i := range result {
 		if w := &result[i]; w.action.Kind == MakeWait && !w.lost && w.refused == "" {
-			l.payloads.put(w.at, records[i])
+			l.waits.put(w.at, records[i])
 		}
 	}
 	return result, nil
@@ -240,87 +240,4 @@ func (l *lane) outcome(r push.OutcomeReport) push.Record {
 		l.log.Error("outcome not encoded", zap.String("id", r.ID), zap.Error(err))
 	}
 	return rec
-}
-
-// source names a record that an action copies.
-type source struct {
-	retry bool
-	at    int64
-}
-
-func sourceOf(a Action) source {
-	if a.FromRetry {
-		return source{retry: true, at: a.RetryAt}
-	}
-	return source{at: a.Origin}
-}
-
-// sources reads the records the actions copy: out of the payload cache, else out
-// of the log.
-func (l *lane) sources(ctx context.Context, actions []Action) (map[source]push.Record, error) {
-	found := make(map[source]push.Record, len(actions))
-	missing := map[bool][]int64{}
-	for _, a := range actions {
-		if !a.needsSource() {
-			continue
-		}
-		s := sourceOf(a)
-		if rec, ok := l.payloads.get(s); ok {
-			found[s] = rec
-		} else {
-			missing[s.retry] = append(missing[s.retry], s.at)
-		}
-	}
-	for retry, offsets := range missing {
-		topic := l.Topics.Requests
-		if retry {
-			topic = l.Topics.Retry
-		}
-		slices.Sort(offsets)
-		records, err := l.find(ctx, topic, slices.Compact(offsets))
-		if err != nil {
-			return nil, fmt.Errorf("reading messages from %s: %w", topic, err)
-		}
-		for _, rec := range records {
-			found[source{retry: retry, at: rec.Offset}] = rec
-		}
-	}
-	return found, nil
-}
-
-// find reads records that were read or written before. One that the log does not
-// show is gone if the log begins behind it. Otherwise it is looked for again: a
-// broker that has just become the leader may show less, for a moment, than the one
-// before it did. It says where the log ends only when it knows.
-func (l *lane) find(ctx context.Context, topic string, offsets []int64) ([]push.Record, error) {
-	const (
-		looks = 10
-		pause = 300 * time.Millisecond
-	)
-	var found []push.Record
-	for look := 1; ; look++ {
-		records, err := l.Log.Find(ctx, topic, l.number, offsets)
-		if err != nil {
-			return nil, err
-		}
-		found = append(found, records...)
-		if len(records) == len(offsets) || look == looks {
-			return found, nil
-		}
-		start, _, err := l.Positioner.Bounds(ctx, topic, l.number)
-		if err != nil {
-			return nil, err
-		}
-		offsets = slices.DeleteFunc(offsets, func(o int64) bool {
-			return o < start || slices.ContainsFunc(records, func(r push.Record) bool { return r.Offset == o })
-		})
-		if len(offsets) == 0 {
-			return found, nil
-		}
-		select {
-		case <-ctx.Done():
-			return nil, ctx.Err() //nolint:wrapcheck // wrapped by the caller
-		case <-time.After(pause):
-		}
-	}
 }

@@ -23,6 +23,9 @@ type Policy struct {
 	// Strict: a message is offered only when all earlier ones of its user and type
 	// are settled. What producers wrote is then given in with attempt 0.
 	Strict bool
+	// Targeted: requests are carried to the gateways that do not read them. See
+	// Machine.Parcels.
+	Targeted bool
 	// LeastSpan is how many records of the retry log are not worth cleaning up for; 0
 	// means 1,000.
 	LeastSpan int64
@@ -95,6 +98,9 @@ type Machine struct {
 	touched  []turnOf
 	types    typeTable
 	gateways map[string]*gateway
+	modes    uint64        // changes when gateways come, go, or read from now on or no more
+	courier  *gateway      // stands for whoever carries parcels; nil unless routing is targeted
+	parcels  []push.Parcel // to be carried
 
 	queue    []int64 // origins in flight and unclaimed, in order
 	returned []int64 // origins unclaimed again after a gateway gave them up
@@ -141,6 +147,9 @@ func NewMachine(s Start) *Machine {
 		blocked:    make(map[int64]bool),
 		past:       make(map[int64]pastWait),
 		pending:    make(map[uint64]pendingAction),
+	}
+	if s.Policy.Targeted {
+		m.courier = &gateway{}
 	}
 	m.timers.entries, m.waitLog = &m.entries, waitLog{entries: &m.entries, next: s.Retry}
 	byOrigin := index[int64]{
@@ -206,6 +215,7 @@ func (m *Machine) Request(r Request) {
 				m.hold(e, mark)
 			}
 			m.queue = append(m.queue, e.origin)
+			m.carry(e)
 			m.applyEarly(e.origin, said)
 		case m.restored:
 			m.enqueue(e)
@@ -324,6 +334,7 @@ func (m *Machine) Restored() {
 			m.beginQueue(e)
 		}
 	}
+	m.carryAll()
 	m.judge()
 }
 

@@ -21,13 +21,15 @@ const tick = 50 * time.Millisecond
 // read for it, and one a lane writes for it.
 type partition struct {
 	Params
-	number   int32
-	created  time.Time
-	log      *zap.Logger
-	machine  *Machine
-	payloads *payloads
-	lanes    []*lane
-	results  chan laneResult
+	number  int32
+	created time.Time
+	log     *zap.Logger
+	machine *Machine
+	waits   *payloads // wait records
+	fresh   *payloads // requests, where they are carried
+	lanes   []*lane
+	results chan laneResult
+	carrier *carrier // nil: nothing is carried
 
 	// Where requests and receipts ended when the partition was taken over.
 	requestsEnd, receiptsEnd int64
@@ -49,11 +51,15 @@ type partition struct {
 func newPartition(p Params, number int32, start Positions) *partition {
 	part := &partition{
 		Params: p, number: number, created: time.Now(),
-		log:      p.Logger.With(zap.Int32("partition", number)),
-		payloads: newPayloads(payloadCacheBytes),
-		rewound:  make(map[string]int64),
+		log:     p.Logger.With(zap.Int32("partition", number)),
+		waits:   newPayloads(payloadCacheBytes),
+		fresh:   newPayloads(payloadCacheBytes),
+		rewound: make(map[string]int64),
 	}
 	part.positions, part.committed = start, start
+	if p.NewCourier != nil {
+		part.carrier = newCarrier(part, p.NewCourier(number))
+	}
 	part.results = make(chan laneResult, len(laneKinds))
 	for i, kinds := range laneKinds {
 		part.lanes = append(part.lanes, newLane(i, kinds, part))
@@ -87,6 +93,9 @@ func (p *partition) run(ctx context.Context) error {
 	for _, l := range p.lanes {
 		group.Go(func() error { return l.run(groupCtx) })
 	}
+	if p.carrier != nil {
+		group.Go(func() error { return p.carrier.courier.Run(groupCtx, p.parcels) })
+	}
 	group.Go(func() error { return p.loop(groupCtx, began, fromRequests, fromReceipts) })
 	if err := group.Wait(); err != nil && ctx.Err() == nil {
 		return fmt.Errorf("partition %d: %w", p.number, err)
@@ -119,12 +128,15 @@ func (p *partition) loop(ctx context.Context, began time.Time, requests, receipt
 			if err := p.takeResults(ctx, r); err != nil {
 				return err
 			}
+		case <-p.carrier.news():
+			p.carrier.take()
 		case <-timer.C:
 			p.machine.Advance(time.Now(), false)
 			p.rehome()
 		}
 		p.restoredYet(began)
 		p.distribute()
+		p.carrier.give()
 		p.publish()
 	}
 }
@@ -160,6 +172,7 @@ func (p *partition) takeRequests(b push.Batch) {
 	p.machine.Advance(time.Now(), false)
 	for i := range b.Records {
 		p.machine.Request(p.understand(&b.Records[i]))
+		p.carrier.keep(&b.Records[i])
 	}
 	p.highWatermark = b.HighWatermark
 	p.machine.RequestsRead(b.Next)
@@ -203,6 +216,7 @@ func (p *partition) takeReceipts(b push.Batch) {
 			continue
 		}
 		p.machine.Receipt(rec.Offset, &receipt)
+		p.carrier.connected(receipt.Connected)
 	}
 	p.machine.ReceiptsRead(b.Next)
 	if b.Next >= b.HighWatermark {
@@ -232,6 +246,7 @@ func (p *partition) takeResults(ctx context.Context, r laneResult) error {
 		default:
 			p.Metrics.wrote(w.action)
 			p.machine.Done(w.action.ID, w.at)
+			p.carrier.stored(w.action)
 		}
 	}
 	return nil
@@ -322,7 +337,7 @@ func (p *partition) healthy() error {
 	if taking := time.Since(p.created); !ready && taking > takeoverPatience {
 		return fmt.Errorf("partition %d has been being taken over for %s", p.number, taking.Round(time.Second))
 	}
-	return p.stalled()
+	return errors.Join(p.stalled(), p.carrier.stalled())
 }
 
 // stalled says which lane has been trying to write for too long.

@@ -7,16 +7,17 @@ import (
 )
 
 // payloadCacheBytes bounds what one partition keeps of waiting messages, so that
-// a user who is back within moments is served without a look into the log.
+// a user who is back within moments is served without a look into the log; and, in
+// targeted routing, of requests that are to be carried.
 const payloadCacheBytes = 4 << 20
 
-// payloads keeps the wait records that were written last, oldest out first. What
-// is not here is read from the retry log. Safe for concurrent use.
+// payloads keeps the latest records of one log, oldest out first. What is not here
+// is read from the log. Safe for concurrent use.
 type payloads struct {
 	mu      sync.Mutex
 	limit   int
 	bytes   int
-	order   []int64 // retry offsets, oldest first
+	order   []int64 // offsets, oldest first
 	records map[int64]push.Record
 }
 
@@ -24,7 +25,7 @@ func newPayloads(limit int) *payloads {
 	return &payloads{limit: limit, records: make(map[int64]push.Record)}
 }
 
-// put keeps the wait record at a retry offset. The record is copied.
+// put keeps the record at an offset. The record is copied.
 func (c *payloads) put(at int64, rec push.Record) {
 	size := rec.Size()
 	if size > c.limit {
@@ -47,12 +48,9 @@ func (c *payloads) put(at int64, rec push.Record) {
 	}
 }
 
-func (c *payloads) get(s source) (push.Record, bool) {
-	if !s.retry {
-		return push.Record{}, false
-	}
+func (c *payloads) get(at int64) (push.Record, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	rec, ok := c.records[s.at]
+	rec, ok := c.records[at]
 	return rec, ok
 }
