@@ -191,14 +191,13 @@ func (r *Router) found(now time.Time, user string, sessions []directory.Entry) {
 	if l == nil {
 		return
 	}
-	unsought := l.unsought
-	l.unsought = nil
-	for i, p := range unsought {
+	for len(l.unsought) > 0 {
+		p := l.unsought[0]
 		if p.round == r.round && len(sessions) == 0 {
-			l.unsought = unsought[i:]
 			r.seek(user)
 			return
 		}
+		l.unsought = l.unsought[1:]
 		r.send(l, p, sessions)
 	}
 }
