@@ -50,7 +50,7 @@ func FuzzACarriageOfAnyBytesIsReadOrRefused(f *testing.F) {
 		}
 		again, err := push.DecodeCarriage(c.AppendBinary(nil))
 		require.NoError(t, err)
-		assert.Equal(t, len(c.Records), len(again.Records))
+		require.Len(t, again.Records, len(c.Records))
 		for i := range c.Records {
 			assert.Equal(t, c.Records[i].Key, again.Records[i].Key)
 		}

@@ -171,8 +171,10 @@ func (c *Courier) answerTo(ctx context.Context, call *Call, records Records) (*p
 	if err != nil {
 		return nil, err
 	}
+	if len(list) < len(call.Offsets) {
+		c.change(func(r *Router) { r.Missing(call, list) })
+	}
 	if len(list) == 0 {
-		// Trimmed away: the custodian finds out when it moves them elsewhere.
 		return &push.Receipt{}, nil
 	}
 	answer, err := c.p.Calls.Call(ctx, call.Node, call.Life, &push.Carriage{Partition: c.p.Partition, Records: list})

@@ -105,7 +105,7 @@ func (r *Router) recall(user string) []*parcel {
 // Answered takes in the answer to a call. Of messages that it does not list, the
 // node has no session.
 func (r *Router) Answered(c *Call, answer *push.Receipt) {
-	words := restrict(answer, c.Offsets)
+	words := restrict(answer, c.parcels)
 	if len(words.listed) > 0 {
 		r.news = append(r.news, push.Carried{Receipt: &words.Receipt})
 	}
@@ -117,6 +117,24 @@ func (r *Router) Answered(c *Call, answer *push.Receipt) {
 		}
 	}
 	r.end(c)
+}
+
+// Missing takes messages out of a call whose records the log does not hold any more:
+// all but those that were found. The custodian finds out what that means when it
+// moves them elsewhere.
+func (r *Router) Missing(c *Call, found []push.Record) {
+	held := make(map[int64]bool, len(found))
+	for i := range found {
+		held[found[i].Offset] = true
+	}
+	var missing []*parcel
+	c.parcels = slices.DeleteFunc(c.parcels, func(p *parcel) bool {
+		if !held[p.Offset] {
+			missing = append(missing, p)
+		}
+		return !held[p.Offset]
+	})
+	r.fail(c.Node, missing, push.Offline)
 }
 
 // NoSuchLife takes in that the node has another life by now, or is no more.
@@ -186,12 +204,12 @@ type words struct {
 }
 
 // restrict leaves out what was not asked for.
-func restrict(r *push.Receipt, offsets []int64) words {
-	asked := make(map[int64]bool, len(offsets))
-	for _, o := range offsets {
-		asked[o] = true
+func restrict(r *push.Receipt, parcels []*parcel) words {
+	asked := make(map[int64]bool, len(parcels))
+	for _, p := range parcels {
+		asked[p.Offset] = true
 	}
-	w := words{Receipt: push.Receipt{Node: r.Node, Epoch: r.Epoch, Called: r.Called}, listed: make(map[int64]bool, len(offsets))}
+	w := words{Receipt: push.Receipt{Node: r.Node, Epoch: r.Epoch, Called: r.Called}, listed: make(map[int64]bool, len(parcels))}
 	take := func(list []int64) (taken []int64) {
 		for _, o := range list {
 			if asked[o] {

@@ -158,15 +158,15 @@ func (r *Router) Found(now time.Time, found []directory.Found) error {
 	users := r.asking
 	r.asking = nil
 	var failed error
-	for i, user := range users {
-		if err := found[i].Err; err != nil {
+	for i, f := range found {
+		if f.Err != nil {
 			if failed == nil {
-				failed = err
+				failed = f.Err
 			}
-			r.ask = append(r.ask, user)
+			r.ask = append(r.ask, users[i])
 			continue
 		}
-		r.found(now, user, r.gone.less(found[i].Entries))
+		r.found(now, users[i], r.gone.less(f.Entries))
 	}
 	return failed
 }
