@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Config of broadcast delivery.
+// Config of delivery.
 type Config struct {
 	ReceiptInterval   time.Duration `mapstructure:"receipt_interval" doc:"How long what there is to report is gathered before a receipt is written; with delivery.order strict at most 5ms."`
 	HeartbeatInterval time.Duration `mapstructure:"heartbeat_interval" doc:"A receipt is written at least this often, to show that the gateway is alive. Keep it below a third of custody.window."`

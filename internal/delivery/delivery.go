@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"sync"
 	"time"
 
@@ -46,6 +45,9 @@ type Positions interface {
 	Bounds(ctx context.Context, partition int32) (start, end int64, err error)
 	Committed(ctx context.Context, partitions []int32) (map[int32]Position, error)
 	Commit(ctx context.Context, positions map[int32]Position) error
+	// Custodians returns up to where the custodians have settled all requests of
+	// each partition, as they have committed it; -1, or no entry, where they have not.
+	Custodians(ctx context.Context, partitions []int32) (map[int32]int64, error)
 }
 
 // Hub holds the sessions of this node. Neither call blocks.
@@ -70,8 +72,11 @@ type Params struct {
 	Log        Log
 	Positions  Positions
 	Hub        Hub
-	Logger     *zap.Logger
-	Metrics    *Metrics
+	// Sessions returns all open sessions: those that Deliver sees. It does not block;
+	// nil where the mode is never changed (SetCalled).
+	Sessions func() []push.Binding
+	Logger   *zap.Logger
+	Metrics  *Metrics
 }
 
 // Gateway is the delivery of one node: a worker a partition.
@@ -79,6 +84,8 @@ type Gateway struct {
 	p      Params
 	log    *zap.Logger
 	window *repeats.Window // nil: turned off
+	mode   *mode
+	naming sync.Mutex // of sessions, after a change of mode
 
 	mu      sync.RWMutex
 	epoch   int64
@@ -88,7 +95,7 @@ type Gateway struct {
 
 // New returns a gateway that reads nothing yet.
 func New(p Params) *Gateway {
-	return &Gateway{p: p, log: p.Logger.Named("delivery"), window: newWindow(p.Config), err: errors.New("waiting for kafka")}
+	return &Gateway{p: p, log: p.Logger.Named("delivery"), window: newWindow(p.Config), mode: newMode(), err: errors.New("waiting for kafka")}
 }
 
 // Ready returns nil once the reading position of every partition is fixed and
@@ -112,14 +119,32 @@ func (g *Gateway) Stalled() error {
 	return errors.Join(errs...)
 }
 
-// Connected tells the custodian of a user that a session was opened. Deliver
-// must already see it. It does not block.
+// Connected tells the custodian of a user that a session was opened, while requests
+// are read. Deliver must already see it. It does not block. While the gateway is
+// called it says nothing: see Found.
 func (g *Gateway) Connected(b push.Binding) {
+	if w := g.homeOf(b.User); w != nil {
+		w.ledger.Connected(b)
+	}
+}
+
+// Found tells the custodian of a user that a session can be found from now on, by
+// those who call this gateway. Deliver must already see it. It does not block. While
+// requests are read it says nothing: Connected has.
+func (g *Gateway) Found(b push.Binding) {
+	if w := g.homeOf(b.User); w != nil {
+		w.ledger.Found(b)
+	}
+}
+
+// homeOf returns the worker of a user's home partition, nil while there are none.
+func (g *Gateway) homeOf(user string) *worker {
 	g.mu.RLock()
 	defer g.mu.RUnlock()
 	if n := len(g.workers); n > 0 {
-		g.workers[push.Home(b.User, int32(n))].ledger.Connected(b) //nolint:gosec // a number of partitions
+		return g.workers[push.Home(user, int32(n))] //nolint:gosec // a number of partitions
 	}
+	return nil
 }
 
 // Run prepares every partition and delivers until ctx ends. Then it says what is
@@ -149,8 +174,6 @@ func unlessEnded(ctx context.Context, err error) error {
 
 // watch commits what has moved, and takes up partitions that were added.
 func (g *Gateway) watch(ctx context.Context, group *errgroup.Group) error {
-	// Committed offsets expire seven days after the last commit.
-	const recommit = time.Hour
 	tick := time.NewTicker(g.p.Config.CommitInterval)
 	defer tick.Stop()
 	last := time.Now()
@@ -160,7 +183,7 @@ func (g *Gateway) watch(ctx context.Context, group *errgroup.Group) error {
 			return nil
 		case <-tick.C:
 		}
-		all := time.Since(last) > recommit
+		all := time.Since(last) > g.recommit()
 		again, err := g.lookForNamesake(ctx)
 		if err != nil {
 			return err
@@ -181,6 +204,16 @@ func (g *Gateway) watch(ctx context.Context, group *errgroup.Group) error {
 	}
 }
 
+// recommit is how often the position is committed though it has not moved. Committed
+// offsets expire seven days after the last commit. That of a gateway which is called
+// follows the log, for those who watch how far its group lags.
+func (g *Gateway) recommit() time.Duration {
+	if called, _ := g.mode.get(); called {
+		return time.Minute
+	}
+	return time.Hour
+}
+
 // prepare fixes, commits and announces where each new partition is read from, and
 // starts its worker.
 func (g *Gateway) prepare(ctx context.Context, group *errgroup.Group, count int32) error {
@@ -199,6 +232,7 @@ func (g *Gateway) prepare(ctx context.Context, group *errgroup.Group, count int3
 	if known == 0 {
 		g.epoch = nextEpoch(committed)
 	}
+	called, _ := g.mode.get()
 	starts := make(map[int32]Position, len(added))
 	workers := g.all()
 	for _, number := range added {
@@ -209,8 +243,8 @@ func (g *Gateway) prepare(ctx context.Context, group *errgroup.Group, count int3
 		if known > 0 {
 			start = 0 // nobody has read any of a partition that was added
 		}
-		starts[number] = Position{Offset: start, Note: strconv.FormatInt(g.epoch, 10)}
-		workers = append(workers, newWorker(g, number, start))
+		starts[number] = Position{Offset: start, Note: noteOf(g.epoch, called)}
+		workers = append(workers, newWorker(g, number, start, called))
 	}
 	if err := g.p.Positions.Commit(ctx, starts); err != nil {
 		return fmt.Errorf("committing the start position: %w", err)
@@ -230,7 +264,8 @@ func (g *Gateway) prepare(ctx context.Context, group *errgroup.Group, count int3
 	for _, number := range added {
 		group.Go(func() error { return workers[number].run(ctx) })
 	}
-	g.log.Info("reading requests", zap.Int32("partitions", count), zap.Int64("epoch", g.epoch))
+	g.observeMode()
+	g.log.Info("taking requests", zap.Bool("called", called), zap.Int32("partitions", count), zap.Int64("epoch", g.epoch))
 	return nil
 }
 
@@ -239,7 +274,7 @@ func (g *Gateway) prepare(ctx context.Context, group *errgroup.Group, count int3
 func nextEpoch(committed map[int32]Position) int64 {
 	epoch := time.Now().UnixMilli()
 	for _, c := range committed {
-		if last, err := strconv.ParseInt(c.Note, 10, 64); err == nil {
+		if last, _, ok := parseNote(c.Note); ok {
 			epoch = max(epoch, last+1)
 		}
 	}
@@ -253,9 +288,12 @@ func (g *Gateway) startOf(ctx context.Context, number int32, committed Position)
 		return 0, fmt.Errorf("finding the bounds of partition %d: %w", number, err)
 	}
 	at, log := committed.Offset, g.log.With(zap.Int32("partition", number))
+	_, called, _ := parseNote(committed.Note)
 	switch {
 	case at < 0:
 		return end, nil // a node that is new owned nobody so far
+	case called:
+		return end, nil // nor has one that read nothing anything to go on with
 	case at < first, at > end:
 		g.p.Metrics.offsetsLost.Inc()
 		log.Error("the committed position is not in the log any more; starting at its end: what was not delivered waits",
@@ -285,12 +323,12 @@ func (g *Gateway) setErr(err error) {
 func (g *Gateway) commit(ctx context.Context, all bool) error {
 	moved := make(map[int32]Position)
 	for _, w := range g.all() {
-		at := w.ledger.Committable()
-		if at > w.committed || all {
-			moved[w.number] = Position{Offset: at, Note: strconv.FormatInt(g.epoch, 10)}
+		if at := w.position(ctx, all); at != w.committed || all {
+			moved[w.number] = at
 		}
 		w.observe()
 	}
+	g.observeMode()
 	if len(moved) == 0 {
 		return nil
 	}
@@ -299,10 +337,28 @@ func (g *Gateway) commit(ctx context.Context, all bool) error {
 	}
 	for _, w := range g.all() {
 		if m, ok := moved[w.number]; ok {
-			w.committed = m.Offset
+			w.committed = m
 		}
 	}
 	return nil
+}
+
+// position is what is to be committed: the contiguous prefix of what is settled. It
+// goes back where reading has begun anew. A gateway that is called has none, and
+// commits that: read on from there, it would deliver what was settled long ago.
+func (w *worker) position(ctx context.Context, all bool) Position {
+	called := w.ledger.Called()
+	p := Position{Offset: w.ledger.Committable(), Note: noteOf(w.epoch, called)}
+	if !called {
+		return p
+	}
+	if !all && p.Note == w.committed.Note {
+		return w.committed
+	}
+	if _, end, err := w.p.Positions.Bounds(ctx, w.number); err == nil {
+		p.Offset = end
+	}
+	return p
 }
 
 // finish says the last words. The context that ended must not keep them from

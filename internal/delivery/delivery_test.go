@@ -57,7 +57,7 @@ func (r *rig) start() {
 	r.gateway = delivery.New(delivery.Params{
 		Config: r.config, Limits: push.Limits{MaxBytes: 1 << 10, DefaultTTL: time.Hour}, Node: "a",
 		Requests: requests, Receipts: receipts, Partitions: r.partitions.Load,
-		Log: r.log, Positions: r.log, Hub: r.hub,
+		Log: r.log, Positions: r.log, Hub: r.hub, Sessions: r.hub.sessions,
 		Logger: zaptest.NewLogger(r.t), Metrics: delivery.NewMetrics(r.registry),
 	})
 	ctx, cancel := context.WithCancel(context.Background())

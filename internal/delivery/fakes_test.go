@@ -30,6 +30,9 @@ type fakeLog struct {
 	committed map[int32]delivery.Position
 	commits   int
 	commitErr error
+	// custodians have settled what is below, where there is an entry.
+	custodians    map[int32]int64
+	custodiansErr error
 }
 
 // receipt is one that is durable, and when it became so.
@@ -235,6 +238,23 @@ func (l *fakeLog) Committed(_ context.Context, partitions []int32) (map[int32]de
 	return found, nil
 }
 
+func (l *fakeLog) Custodians(_ context.Context, partitions []int32) (map[int32]int64, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.custodiansErr != nil {
+		return nil, l.custodiansErr
+	}
+	found := map[int32]int64{}
+	for _, p := range partitions {
+		at, ok := l.custodians[p]
+		if !ok {
+			at = -1
+		}
+		found[p] = at
+	}
+	return found, nil
+}
+
 var errAway = errors.New("the coordinator is away")
 
 func (l *fakeLog) Commit(_ context.Context, positions map[int32]delivery.Position) error {
@@ -269,6 +289,23 @@ func (h *fakeHub) Deliver(m *push.Message, r push.Reporter) bool {
 	take := h.users[m.User]
 	h.mu.Unlock()
 	return take != nil && take(m, r)
+}
+
+// sessions are those that take every type.
+func (h *fakeHub) sessions() []push.Binding {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	list := make([]push.Binding, 0, len(h.users))
+	for user := range h.users {
+		list = append(list, push.Binding{User: user, Type: push.AllTypes})
+	}
+	return list
+}
+
+func (h *fakeHub) close(user string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.users, user)
 }
 
 func (h *fakeHub) open(user string, take func(*push.Message, push.Reporter) bool) {

@@ -20,7 +20,19 @@ type Metrics struct {
 	latency                prometheus.Histogram
 	lagGauge, unsettledVec *prometheus.GaugeVec
 	stalledVec             *prometheus.GaugeVec
+	carried                map[string]prometheus.Counter // by result
+	calls                  prometheus.Counter
+	called                 prometheus.Gauge
 }
+
+// Results of a message that a custodian brought: labels of a metric.
+const (
+	resultDelivered = "delivered"
+	resultHeld      = "held"
+	resultQueued    = "queued"
+	resultFailed    = "failed"
+	resultAbsent    = "absent"
+)
 
 // NewMetrics registers the metrics of delivery.
 func NewMetrics(r prometheus.Registerer) *Metrics {
@@ -55,6 +67,18 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 	m.stalledVec = prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "pushgate_delivery_stalled", Help: "1 while a receipt of the partition cannot be written.",
 	}, []string{"partition"})
+	carried := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "pushgate_carried_total", Help: "Messages custodians brought here, by what they were told at once. Absent: nobody here takes it, or it has expired.",
+	}, []string{"result"})
+	m.carried = make(map[string]prometheus.Counter)
+	for _, result := range []string{resultDelivered, resultHeld, resultQueued, resultFailed, resultAbsent} {
+		m.carried[result] = carried.WithLabelValues(result)
+	}
+	m.calls = counter("pushgate_carriages_total", "Calls of custodians that brought messages here.")
+	m.called = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "pushgate_routing_called", Help: "1 while this gateway is called with what is for its users, 0 while it reads all requests.",
+	})
+	r.MustRegister(carried, m.called)
 	r.MustRegister(m.failed, m.latency, m.lagGauge, m.unsettledVec, m.stalledVec)
 	for _, reason := range push.Failures() {
 		m.failed.WithLabelValues(reason.String())
@@ -83,6 +107,24 @@ func (m *Metrics) reported(msg *push.Message, s push.Status, reason push.Reason,
 	if first && s != push.Failed && msg.Attempt == 1 {
 		m.latency.Observe(time.Since(msg.FirstSeen).Seconds())
 	}
+}
+
+// carriedAnswer counts a call.
+func (m *Metrics) carriedAnswer(r *push.Receipt, absent int) {
+	m.calls.Inc()
+	m.carried[resultDelivered].Add(float64(len(r.Delivered)))
+	m.carried[resultHeld].Add(float64(len(r.Held)))
+	m.carried[resultQueued].Add(float64(len(r.Queued)))
+	m.carried[resultFailed].Add(float64(len(r.Failed)))
+	m.carried[resultAbsent].Add(float64(absent))
+}
+
+func (m *Metrics) routing(called bool) {
+	value := 0.0
+	if called {
+		value = 1
+	}
+	m.called.Set(value)
 }
 
 func (m *Metrics) partition(number int32, lag int64, unsettled int, stalled bool) {

@@ -3,7 +3,6 @@ package delivery
 import (
 	"context"
 	"fmt"
-	"strconv"
 
 	"go.uber.org/zap"
 )
@@ -32,10 +31,10 @@ func (g *Gateway) lookForNamesake(ctx context.Context) (all bool, err error) {
 	if err != nil {
 		return false, nil //nolint:nilerr // committing is tried next, and says so
 	}
-	epoch, err := strconv.ParseInt(committed[0].Note, 10, 64)
+	epoch, _, known := parseNote(committed[0].Note)
 	switch {
-	case err != nil, epoch == g.epoch:
-		return false, nil //nolint:nilerr // a note of nobody's
+	case !known, epoch == g.epoch:
+		return false, nil
 	case epoch > g.epoch:
 		g.p.Metrics.namesakes.Inc()
 		g.log.Error("another process has this node.id and was started later: this one leaves",

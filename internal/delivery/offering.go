@@ -28,22 +28,32 @@ type offering struct {
 
 // newOffering understands a request. It is nil when there is nothing to deliver.
 func (w *worker) newOffering(rec *push.Record) *offering {
-	m, err := push.ParseRequest(rec, w.p.Requests, w.p.Limits)
-	if err != nil || !time.Now().Before(m.Expires) || w.p.Config.Order == Strict && m.Raw() {
+	o := &offering{worker: w}
+	if !w.understand(rec, &o.message, &o.key) {
 		return nil
 	}
-	o := &offering{worker: w, message: m}
-	if w.window != nil {
-		o.key = w.window.Key(&o.message)
-	}
 	return o
+}
+
+// understand makes a message of a request, and its key. It is false when there is
+// nothing to deliver: the request is invalid or has expired, or it is not its turn.
+func (w *worker) understand(rec *push.Record, m *push.Message, key *repeats.Key) bool {
+	var err error
+	*m, err = push.ParseRequest(rec, w.p.Requests, w.p.Limits)
+	if err != nil || !time.Now().Before(m.Expires) || w.p.Config.Order == Strict && m.Raw() {
+		return false
+	}
+	if w.window != nil {
+		*key = w.window.Key(m)
+	}
+	return true
 }
 
 // Report implements push.Reporter. The window knows of the delivery before the
 // custodian can: from the receipt on, nobody asks whether to offer it again.
 func (o *offering) Report(m *push.Message, s push.Status, reason push.Reason) {
-	if w := o.worker.window; w != nil && s == push.Done {
-		w.Add(m.User, o.key)
+	if s == push.Done {
+		o.worker.remember(m, o.key)
 	}
 	o.worker.ledger.Report(m, s, reason)
 }
@@ -57,7 +67,13 @@ func (o *offering) Report(m *push.Message, s push.Status, reason push.Reason) {
 // custodian's write timed out and had been written all the same. One that is read
 // while an earlier offering is under way is not known yet; the session joins the
 // two.
-func (o *offering) isRepeat() bool {
-	w := o.worker.window
-	return w != nil && w.Has(o.message.User, o.key)
+func (g *Gateway) isRepeat(m *push.Message, key repeats.Key) bool {
+	return g.window != nil && g.window.Has(m.User, key)
+}
+
+// remember notes that a message was delivered.
+func (g *Gateway) remember(m *push.Message, key repeats.Key) {
+	if g.window != nil {
+		g.window.Add(m.User, key)
+	}
 }

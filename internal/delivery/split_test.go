@@ -11,7 +11,7 @@ import (
 
 func TestAReceiptIsSplitWhenItNamesManySessionsAndEachPartCanBeReadAlone(t *testing.T) {
 	named := func(n int) push.Receipt {
-		r := push.Receipt{Node: "a", Epoch: 3, ReadThrough: 9, Delivered: []int64{1}, Queued: []int64{2}}
+		r := push.Receipt{Node: "a", Epoch: 3, Called: true, ReadThrough: 9, Delivered: []int64{1}, Queued: []int64{2}}
 		for range n {
 			r.Connected = append(r.Connected, push.Binding{User: "u", Type: push.AllTypes})
 		}
@@ -32,7 +32,7 @@ func TestAReceiptIsSplitWhenItNamesManySessionsAndEachPartCanBeReadAlone(t *test
 					want = presence
 				}
 				assert.Equal(t, want, p.Presence, "part %d of %d", i, parts)
-				assert.Equal(t, []any{"a", int64(3), int64(9)}, []any{p.Node, p.Epoch, p.ReadThrough})
+				assert.Equal(t, []any{"a", int64(3), true, int64(9)}, []any{p.Node, p.Epoch, p.Called, p.ReadThrough})
 				assert.Equal(t, i == 0, len(p.Delivered) == 1 && len(p.Queued) == 1, "said first, and once")
 			}
 			assert.Equal(t, n, sessions)

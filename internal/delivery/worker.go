@@ -25,20 +25,24 @@ type worker struct {
 
 	lag       atomic.Int64
 	saying    atomic.Int64 // since when a receipt is being written, Unix nanoseconds; 0: none is
-	committed int64        // owned by whoever commits
+	committed Position     // owned by whoever commits
 	announced bool         // set before run
 }
 
-func newWorker(g *Gateway, number int32, start int64) *worker {
-	return &worker{
-		Gateway: g, number: number, start: start, committed: start,
+func newWorker(g *Gateway, number int32, start int64, called bool) *worker {
+	w := &worker{
+		Gateway: g, number: number, start: start, committed: Position{Offset: start, Note: noteOf(g.epoch, called)},
 		log: g.log.With(zap.Int32("partition", number)), ledger: ledger.New(start, g.p.Metrics.reported),
 	}
+	if called {
+		w.ledger.Call()
+	}
+	return w
 }
 
 func (w *worker) run(ctx context.Context) error {
 	group, groupCtx := errgroup.WithContext(ctx)
-	group.Go(func() error { return w.read(groupCtx) })
+	group.Go(func() error { return w.serve(groupCtx) })
 	group.Go(func() error { return w.report(groupCtx) })
 	if err := group.Wait(); err != nil && ctx.Err() == nil {
 		return fmt.Errorf("partition %d: %w", w.number, err)
@@ -46,9 +50,10 @@ func (w *worker) run(ctx context.Context) error {
 	return nil
 }
 
-// read hands requests to their owners until ctx ends.
-func (w *worker) read(ctx context.Context) error {
-	r := w.p.Log.NewReader(w.p.Requests, w.number, w.start)
+// read hands requests, from an offset on, to their owners until ctx ends. It returns
+// how far it came.
+func (w *worker) read(ctx context.Context, at int64) (next int64, err error) {
+	r := w.p.Log.NewReader(w.p.Requests, w.number, at)
 	defer r.Close()
 	for {
 		batch, err := r.Read(ctx)
@@ -56,17 +61,18 @@ func (w *worker) read(ctx context.Context) error {
 		switch {
 		case errors.As(err, &lost) && lost.Offset > lost.HighWatermark:
 			w.p.Metrics.offsetsLost.Inc()
-			return fmt.Errorf("%w: the log was created anew or has lost its end; what was said of its offsets is not true any more, "+
+			return at, fmt.Errorf("%w: the log was created anew or has lost its end; what was said of its offsets is not true any more, "+
 				"so this gateway ends, to be started again", lost)
 		case errors.As(err, &lost):
 			w.p.Metrics.offsetsLost.Inc()
 			w.log.Error("the log does not hold the offset to read; going on at its start: what was not delivered waits",
 				zap.Int64("offset", lost.Offset), zap.Int64("log_start", lost.LogStart), zap.Int64("high_watermark", lost.HighWatermark))
-			r.SeekTo(lost.LogStart)
-			w.ledger.Read(lost.LogStart)
+			at = lost.LogStart
+			r.SeekTo(at)
+			w.ledger.Read(at)
 			continue
 		case err != nil:
-			return err // only the context ends reading
+			return at, err // only the context ends reading
 		}
 		w.partitions = w.p.Partitions()
 		w.ledger.Begin()
@@ -76,11 +82,12 @@ func (w *worker) read(ctx context.Context) error {
 				owned++
 			}
 		}
-		w.ledger.Read(batch.Next)
+		at = batch.Next
+		w.ledger.Read(at)
 		w.lag.Store(max(batch.HighWatermark-batch.Next, 0))
 		w.p.Metrics.read(len(batch.Records), owned)
 		if err := w.slowDown(ctx); err != nil {
-			return nil
+			return at, nil
 		}
 	}
 }
@@ -99,7 +106,7 @@ func (w *worker) deliver(rec *push.Record) bool {
 	m := &o.message
 	// A report may come before Deliver returns.
 	w.ledger.Enter(m.Offset)
-	if o.isRepeat() {
+	if w.isRepeat(m, o.key) {
 		w.p.Metrics.repeats.Inc()
 		w.ledger.Report(m, push.Done, push.ReasonNone)
 		return true
@@ -232,7 +239,7 @@ func (w *worker) goodbye(ctx context.Context) {
 
 // observe publishes how the partition is doing.
 func (w *worker) observe() {
-	w.p.Metrics.partition(w.number, w.lag.Load(), w.ledger.Unsettled(), w.stalled() != nil)
+	w.p.Metrics.partition(w.number, w.lag.Load(), w.ledger.UnderWay(), w.stalled() != nil)
 }
 
 // stalled says that a receipt has been being written for too long. What is under
@@ -261,7 +268,7 @@ func split(r push.Receipt) []push.Receipt {
 	for len(parts[len(parts)-1].Connected) > maxConnected {
 		last := &parts[len(parts)-1]
 		more := push.Receipt{
-			Node: r.Node, Epoch: r.Epoch, ReadThrough: r.ReadThrough, Connected: last.Connected[maxConnected:],
+			Node: r.Node, Epoch: r.Epoch, Called: r.Called, ReadThrough: r.ReadThrough, Connected: last.Connected[maxConnected:],
 		}
 		// A goodbye is the last word.
 		more.Presence, last.Presence = later(last.Presence)

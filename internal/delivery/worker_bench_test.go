@@ -54,11 +54,11 @@ func BenchmarkDropping(b *testing.B) {
 		Config: DefaultConfig(), Log: e, Hub: elsewhere{"here": true}, Partitions: func() int32 { return 1 },
 		Logger: zap.NewNop(), Metrics: NewMetrics(prometheus.NewRegistry()),
 	})
-	w := newWorker(g, 0, 0)
+	w := newWorker(g, 0, 0, false)
 	e.n = b.N
 	b.ReportAllocs()
 	b.ResetTimer()
-	_ = w.read(b.Context())
+	_, _ = w.read(b.Context(), 0)
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*records), "ns/record")
 }
 
@@ -83,7 +83,7 @@ func BenchmarkDelivering(b *testing.B) {
 				Config: config, Hub: everywhere{}, Partitions: func() int32 { return 1 }, Limits: push.Limits{DefaultTTL: time.Hour},
 				Logger: zap.NewNop(), Metrics: NewMetrics(prometheus.NewRegistry()),
 			})
-			w := newWorker(g, 0, 0)
+			w := newWorker(g, 0, 0, false)
 			w.partitions = 1
 			const users = 1000
 			var keys [users][]byte
@@ -104,4 +104,29 @@ func BenchmarkDelivering(b *testing.B) {
 			}
 		})
 	}
+}
+
+// BenchmarkCarrying is what a message of a call costs, the real hub and the socket
+// left out.
+func BenchmarkCarrying(b *testing.B) {
+	const records = 500
+	g := New(Params{
+		Config: DefaultConfig(), Hub: everywhere{}, Partitions: func() int32 { return 1 }, Limits: push.Limits{DefaultTTL: time.Hour},
+		Logger: zap.NewNop(), Metrics: NewMetrics(prometheus.NewRegistry()),
+	})
+	g.workers, g.err = []*worker{newWorker(g, 0, 0, true)}, nil
+	c := push.Carriage{Records: make([]push.Record, records)}
+	for i := range c.Records {
+		c.Records[i] = push.Record{Key: fmt.Append(nil, "user", i), Value: make([]byte, 256), Time: time.Now()}
+	}
+	offset := int64(0)
+	b.ReportAllocs()
+	for b.Loop() {
+		for i := range c.Records {
+			c.Records[i].Offset = offset
+			offset++
+		}
+		_, _ = g.Carry(b.Context(), &c)
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*records), "ns/record")
 }

@@ -1,5 +1,6 @@
 // Package gateway is the HTTP side of a node: it authenticates, upgrades, and
-// puts sessions into the hub; and it takes messages over HTTP. What happens on a
+// puts sessions into the hub; and it takes messages over HTTP, for the log, or from
+// other nodes and services for its own sessions. What happens on a
 // socket is left to package session, delivery to package delivery.
 package gateway
 

@@ -73,6 +73,7 @@ func (s *Server) connect(w http.ResponseWriter, r *http.Request) {
 	}
 	opened := s.Sessions.New(session.Params{
 		User: user, Type: kind, Subprotocol: session.SubprotocolOf(protocol), Transport: conn, Expires: id.Expires,
+		ClientAddr: r.RemoteAddr, UserAgent: r.UserAgent(),
 		OnEnd: func(ended *session.Session) {
 			s.Hub.Remove(ended)
 			s.open.Add(-1)

@@ -11,6 +11,8 @@ type problem struct {
 	Status int    `json:"-"`
 	Error  string `json:"error"`
 	Hint   string `json:"hint,omitempty"`
+	// Reason is why a message was not delivered: a name of push.Reason.
+	Reason string `json:"reason,omitempty"`
 	// RetryAfter in seconds; 0: trying again does not help by itself.
 	RetryAfter int `json:"-"`
 	// Allow is the method that is allowed, of a 405.

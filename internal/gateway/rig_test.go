@@ -41,6 +41,8 @@ type rig struct {
 	stop     context.CancelFunc
 	ended    chan error
 	bound    chan push.Binding
+	internal gateway.Internal
+	carrier  *carrier // nil: none
 
 	mu      sync.Mutex
 	ready   error
@@ -93,12 +95,17 @@ func newRig(t *testing.T, change ...func(*rig)) *rig {
 	require.NoError(t, err)
 	sockets, err := ws.NewServer(ws.ServerParams{Limits: sessions.Limits()})
 	require.NoError(t, err)
-	r.hub, err = hub.New(hub.Params{OnBind: func(b push.Binding) { r.bound <- b }})
+	r.hub, err = hub.New(hub.Params{OnBind: func(s *session.Session) { r.bound <- push.Binding{User: s.User(), Type: s.Type()} }})
 	require.NoError(t, err)
-	r.server, err = gateway.New(t.Context(), gateway.Params{
+	p := gateway.Params{
 		Config: r.config, Limits: push.Limits{MaxBytes: maxBytes, DefaultTTL: time.Hour}, Verifier: verifier,
 		Sockets: sockets, Sessions: factory, Hub: r.hub, Publisher: r, Ready: r.isReady, Logger: log, Registerer: r.registry,
-	})
+		Internal: r.internal,
+	}
+	if r.carrier != nil {
+		p.Carrier = r.carrier
+	}
+	r.server, err = gateway.New(t.Context(), p)
 	require.NoError(t, err)
 	ctx, stop := context.WithCancel(context.Background())
 	r.stop = stop

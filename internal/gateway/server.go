@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
 
 	"pushgate/internal/auth"
 	"pushgate/internal/hub"
@@ -33,6 +35,10 @@ type Params struct {
 	Sessions  *session.Factory
 	Hub       *hub.Hub
 	Publisher Publisher
+	// Internal and Carrier: what other nodes and services bring (POST /push). Without
+	// a carrier there is no such address.
+	Internal Internal
+	Carrier  Carrier
 	// Ready returns why this node may not take sessions, nil if it may.
 	Ready      func() error
 	Logger     *zap.Logger
@@ -48,9 +54,13 @@ type Server struct {
 	upgrades *prometheus.CounterVec
 	rate     rate
 	open     atomic.Int64 // sessions, those being opened included
+	// forNodes and forNodesHTTP are the internal listener, nil where there is none.
+	forNodes     *listen.Listener
+	forNodesHTTP *http.Server
+	buffers      sync.Pool // of *bytes.Buffer, for what custodians bring
 }
 
-// New binds the listener; nothing is accepted before Run.
+// New binds the listeners; nothing is accepted before Run.
 func New(ctx context.Context, p Params) (*Server, error) {
 	listener, err := listen.Bind(ctx, "gateway listener", "gateway.listen", p.Config.Listen)
 	if err != nil {
@@ -69,26 +79,70 @@ func New(ctx context.Context, p Params) (*Server, error) {
 	if p.Registerer != nil {
 		p.Registerer.MustRegister(s.upgrades)
 	}
+	s.http = s.serverOf(s.routes())
+	if s.forNodes, err = bindInternal(ctx, p.Internal); err != nil {
+		return nil, errors.Join(err, listener.Close())
+	}
+	if s.forNodes != nil {
+		s.forNodesHTTP = s.serverOf(s.routesForNodes())
+	}
+	return s, nil
+}
+
+func (s *Server) serverOf(h http.Handler) *http.Server {
 	const maxHeader = 8 << 10
-	s.http = &http.Server{
-		Handler:           s.routes(),
-		ReadHeaderTimeout: p.Config.ReadHeaderTimeout,
+	return &http.Server{
+		Handler:           s.recovering(h),
+		ReadHeaderTimeout: s.Config.ReadHeaderTimeout,
 		MaxHeaderBytes:    maxHeader,
 		IdleTimeout:       time.Minute,
 		ErrorLog:          zap.NewStdLog(s.log),
 	}
-	return s, nil
 }
 
 // Addr returns where the server listens, as host:port.
 func (s *Server) Addr() string { return s.listener.Addr().String() }
 
+// InternalAddr returns where other nodes and services push to, as host:port: the
+// internal listener, or else the gateway's.
+func (s *Server) InternalAddr() string {
+	if s.forNodes == nil {
+		return s.Addr()
+	}
+	return s.forNodes.Addr().String()
+}
+
 // Close stops listening; for a server that was never run.
-func (s *Server) Close() error { return s.listener.Close() }
+func (s *Server) Close() error {
+	if s.forNodes == nil {
+		return s.listener.Close()
+	}
+	return errors.Join(s.listener.Close(), s.forNodes.Close())
+}
 
 // Run serves until ctx ends and the requests under way are answered, or two
 // seconds after. Sessions are not requests: they live on.
-func (s *Server) Run(ctx context.Context) error { return s.listener.Serve(ctx, s.http) }
+func (s *Server) Run(ctx context.Context) error {
+	if s.forNodes == nil {
+		return s.listener.Serve(ctx, s.http)
+	}
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.Go(func() error { return s.listener.Serve(groupCtx, s.http) })
+	group.Go(func() error { return s.forNodes.Serve(groupCtx, s.forNodesHTTP) })
+	return group.Wait()
+}
+
+// routesForNodes are those of the internal listener.
+func (s *Server) routesForNodes() http.Handler {
+	mux := http.NewServeMux()
+	if s.Carrier != nil {
+		s.internalRoutes(mux)
+	}
+	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
+		problem{Status: http.StatusNotFound, Error: "there is nothing at this address", Hint: "POST to /push/{userId}; clients connect to gateway.listen"}.write(w)
+	})
+	return mux
+}
 
 func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
@@ -97,12 +151,19 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("/v1/users/{user}/messages", func(w http.ResponseWriter, _ *http.Request) {
 		problem{Status: http.StatusMethodNotAllowed, Error: "messages are posted here", Hint: "use POST", Allow: http.MethodPost}.write(w)
 	})
+	hint := "open a WebSocket at /websocket/{businessType}/{userId}, or POST to /v1/users/{userId}/messages"
+	if s.Carrier != nil && s.Internal.Listen == "" {
+		s.internalRoutes(mux)
+		hint += " or, with the token of the nodes, to /push/{userId}"
+	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
-		problem{
-			Status: http.StatusNotFound, Error: "there is nothing at this address",
-			Hint: "open a WebSocket at /websocket/{businessType}/{userId}, or POST to /v1/users/{userId}/messages",
-		}.write(w)
+		problem{Status: http.StatusNotFound, Error: "there is nothing at this address", Hint: hint}.write(w)
 	})
+	return mux
+}
+
+// recovering answers for a handler that has failed.
+func (s *Server) recovering(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {
 			if p := recover(); p != nil {
@@ -110,7 +171,7 @@ func (s *Server) routes() http.Handler {
 				problem{Status: http.StatusInternalServerError, Error: "the server failed", RetryAfter: 1}.write(w)
 			}
 		}()
-		mux.ServeHTTP(w, r)
+		h.ServeHTTP(w, r)
 	})
 }
 

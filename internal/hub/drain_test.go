@@ -14,7 +14,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"pushgate/internal/hub"
-	"pushgate/internal/push"
 	"pushgate/internal/session"
 	"pushgate/internal/ws"
 )
@@ -61,7 +60,7 @@ func TestDrainingClosesOneSessionInEachSliceOfTheTimeAndWaitsForAll(t *testing.T
 func TestADrainingHubTakesNoNewSessionAndStillDelivers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bound := 0
-		h := newHouse(t, hub.Params{OnBind: func(push.Binding) { bound++ }})
+		h := newHouse(t, hub.Params{OnBind: func(*session.Session) { bound++ }})
 		last := h.enter(t, guestParams{leave: soon})
 		drained := make(chan error, 1)
 		go func() { drained <- h.Drain(t.Context(), 2*time.Minute, session.CloseGoElsewhere) }()

@@ -49,7 +49,10 @@ type Params struct {
 	// OnBind is told of each session that was added. It is called when Deliver
 	// already sees the session and before Add returns: what it sets in motion can
 	// count on both. It must not block. Nil is allowed.
-	OnBind func(push.Binding)
+	OnBind func(*session.Session)
+	// OnUnbind is told of each session that OnBind was told of, when Deliver does not
+	// see it any more. It must not block. Nil is allowed.
+	OnUnbind func(*session.Session)
 	// Registerer may be nil.
 	Registerer prometheus.Registerer
 }
@@ -74,7 +77,8 @@ func New(p Params) (*Hub, error) {
 }
 
 // Add makes a session reachable. The caller must see to it that Remove follows
-// when the session has ended; session.Params.OnEnd is the place. On ErrDraining
+// when the session has ended, and not before Add returned; session.Params.OnEnd is
+// the place, for a transport that is started after Add. On ErrDraining
 // the session was not added and is the caller's to close.
 func (h *Hub) Add(s *session.Session) error {
 	list, err := h.insert(s)
@@ -83,7 +87,7 @@ func (h *Hub) Add(s *session.Session) error {
 	}
 	h.evict(list)
 	if h.params.OnBind != nil {
-		h.params.OnBind(push.Binding{User: s.User(), Type: s.Type()})
+		h.params.OnBind(s)
 	}
 	return nil
 }
@@ -128,7 +132,13 @@ func (h *Hub) evict(list []*session.Session) {
 
 // Remove forgets a session that has ended; one that is not there is ignored.
 func (h *Hub) Remove(s *session.Session) {
-	if h.delete(s) && h.sessions.Add(-1) == 0 && h.draining.Load() {
+	if !h.delete(s) {
+		return
+	}
+	if h.params.OnUnbind != nil {
+		h.params.OnUnbind(s)
+	}
+	if h.sessions.Add(-1) == 0 && h.draining.Load() {
 		h.wakeDrain()
 	}
 }

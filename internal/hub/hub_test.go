@@ -158,8 +158,8 @@ func TestABindingIsToldWhenTheSessionCanBeReached(t *testing.T) {
 	var d diary
 	var bound []push.Binding
 	var h *house
-	h = newHouse(t, hub.Params{MaxPerUser: 1, OnBind: func(b push.Binding) {
-		bound = append(bound, b)
+	h = newHouse(t, hub.Params{MaxPerUser: 1, OnBind: func(s *session.Session) {
+		bound = append(bound, push.Binding{User: s.User(), Type: s.Type()})
 		assert.True(t, h.Deliver(message(fmt.Sprint(len(bound))), &d), "what it sets in motion arrives")
 	}})
 	first := h.enter(t, guestParams{})
@@ -167,6 +167,20 @@ func TestABindingIsToldWhenTheSessionCanBeReached(t *testing.T) {
 	assert.Equal(t, []push.Binding{{User: "42", Type: push.AllTypes}, {User: "42", Type: "order"}}, bound)
 	assert.Len(t, first.frames, 1, "it had to go before the second was told of")
 	assert.Len(t, second.frames, 1)
+}
+
+func TestTheEndOfASessionIsToldOnceAndOnlyOfOneThatWasBound(t *testing.T) {
+	var gone []*session.Session
+	var h *house
+	h = newHouse(t, hub.Params{OnUnbind: func(s *session.Session) {
+		assert.NotContains(t, h.Sessions(s.User()), s)
+		gone = append(gone, s)
+	}})
+	g := h.enter(t, guestParams{})
+	h.Remove(g.Session)
+	h.Remove(g.Session)
+	h.Remove(h.open(guestParams{}).Session)
+	assert.Equal(t, []*session.Session{g.Session}, gone)
 }
 
 func TestAHubKnowsWhoIsThere(t *testing.T) {
@@ -234,7 +248,7 @@ func TestOwnsAllocatesNothing(t *testing.T) {
 // Users come and go, several sessions each, while messages are delivered to them
 // and limits send them away: everything offered is reported, and nobody is left.
 func TestNothingIsLostWhileSessionsComeAndGo(t *testing.T) {
-	h := newHouse(t, hub.Params{MaxPerUser: 2, OnBind: func(push.Binding) {}})
+	h := newHouse(t, hub.Params{MaxPerUser: 2, OnBind: func(*session.Session) {}})
 	const users, rounds = 3, 150
 	var coming, all sync.WaitGroup
 	stop := make(chan struct{})

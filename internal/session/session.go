@@ -3,6 +3,7 @@ package session
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -58,6 +59,9 @@ type Params struct {
 	Transport   Transport
 	// Expires closes the session with CloseTokenExpired; zero means never.
 	Expires time.Time
+	// ClientAddr (ip:port) and UserAgent are who is at the other end, for operators to
+	// read. May be empty; of a long UserAgent only the beginning is kept.
+	ClientAddr, UserAgent string
 	// OnEnd is called once, after everything delivered to the session has been
 	// reported; nil is allowed.
 	OnEnd func(*Session)
@@ -83,8 +87,15 @@ type Session struct {
 	over    bool // OnClose has reported what was left
 }
 
+// maxAgentBytes bounds what is kept of a user agent.
+const maxAgentBytes = 128
+
 // New opens a session. The transport must call OnClose some day.
 func (f *Factory) New(p Params) *Session {
+	// A client decides how long it is, and it is kept for as long as the session.
+	if len(p.UserAgent) > maxAgentBytes {
+		p.UserAgent = strings.Clone(p.UserAgent[:maxAgentBytes])
+	}
 	s := &Session{factory: f, params: p, opened: time.Now()}
 	f.metrics.open[p.Subprotocol].Inc()
 	if !p.Expires.IsZero() {
@@ -103,6 +114,9 @@ func (s *Session) Type() string { return s.params.Type }
 
 // Subprotocol is the form of its messages.
 func (s *Session) Subprotocol() Subprotocol { return s.params.Subprotocol }
+
+// Client is where the client is (ip:port), and what it says that it is.
+func (s *Session) Client() (addr, userAgent string) { return s.params.ClientAddr, s.params.UserAgent }
 
 // Opened is when it was opened.
 func (s *Session) Opened() time.Time { return s.opened }

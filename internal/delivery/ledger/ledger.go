@@ -22,6 +22,8 @@ import (
 // a batch is named only when the batch is done: the reader may already have
 // looked for its user in vain at an offset the read-through does not cover yet,
 // and the custodian would think that the session had seen it.
+//
+// A partition may change between being read and being called: see Call and Restart.
 type Ledger struct {
 	observe Observer
 
@@ -34,11 +36,19 @@ type Ledger struct {
 	next     push.Receipt // being gathered, Connected left out
 	bound    []bound      // sessions to be named in it
 	items    int
-	reading  bool           // the reader is in the middle of a batch
-	late     []push.Binding // sessions opened meanwhile
-	moved    chan struct{}  // the read-through has moved
-	wake     chan struct{}  // there is something else to say
-	full     chan struct{}  // there is a lot to say
+	// called: nothing is read; what is for this gateway is brought here.
+	called bool
+	// carried are offsets that were brought here and have not come to an end.
+	carried map[int64]carriage
+	// stint counts the changes between reading and being called; cut is that of the
+	// last receipt.
+	stint, cut int
+
+	reading bool           // the reader is in the middle of a batch
+	late    []push.Binding // sessions opened meanwhile
+	moved   chan struct{}  // the read-through has moved
+	wake    chan struct{}  // there is something else to say
+	full    chan struct{}  // there is a lot to say
 }
 
 // manyItems is when a receipt is written without waiting for more.
@@ -57,8 +67,8 @@ func New(start int64, o Observer) *Ledger {
 	}
 	return &Ledger{
 		observe: o, tracker: offsets.New(start), readThrough: start,
-		underWay: make(map[int64]bool),
-		moved:    make(chan struct{}, 1), wake: make(chan struct{}, 1), full: make(chan struct{}, 1),
+		underWay: make(map[int64]bool), carried: make(map[int64]carriage),
+		moved: make(chan struct{}, 1), wake: make(chan struct{}, 1), full: make(chan struct{}, 1),
 	}
 }
 
@@ -107,22 +117,31 @@ func (l *Ledger) Report(m *push.Message, s push.Status, reason push.Reason) {
 	defer l.mu.Unlock()
 	_, first := l.underWay[m.Offset]
 	delete(l.underWay, m.Offset)
-	switch s {
-	case push.Held:
-		l.next.Held = append(l.next.Held, m.Offset)
-	case push.Done:
-		l.next.Delivered = append(l.next.Delivered, m.Offset)
-	case push.Failed:
-		l.next.Failed = append(l.next.Failed, push.Failure{Offset: m.Offset, Reason: reason})
-	}
-	l.item()
+	l.say(m.Offset, s, reason)
 	l.observe(m, s, reason, first)
 }
 
-// Connected notes a session. It must already be visible to deliveries.
+// say has the next receipt tell it.
+func (l *Ledger) say(offset int64, s push.Status, reason push.Reason) {
+	switch s {
+	case push.Held:
+		l.next.Held = append(l.next.Held, offset)
+	case push.Done:
+		l.next.Delivered = append(l.next.Delivered, offset)
+	case push.Failed:
+		l.next.Failed = append(l.next.Failed, push.Failure{Offset: offset, Reason: reason})
+	}
+	l.item()
+}
+
+// Connected notes a session. It must already be visible to deliveries. While the
+// partition is called it says nothing: whoever is to call must find it first (Found).
 func (l *Ledger) Connected(b push.Binding) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.called {
+		return
+	}
 	if l.reading {
 		l.late = append(l.late, b)
 		return
@@ -181,15 +200,19 @@ func (l *Ledger) Cut() push.Receipt {
 		drop(c)
 	}
 	r := l.next
-	l.next, l.items = push.Receipt{}, 0
-	r.ReadThrough = l.readThrough
+	l.next, l.items, l.cut = push.Receipt{}, 0, l.stint
+	if r.Called = l.called; !l.called {
+		r.ReadThrough = l.readThrough
+	}
 	for _, b := range l.bound {
-		b.Saw = r.ReadThrough - b.from
+		if !l.called {
+			b.Saw = r.ReadThrough - b.from
+		}
 		r.Connected = append(r.Connected, b.Binding)
 	}
 	l.bound = nil
 	for offset, listed := range l.underWay {
-		if !listed && offset < r.ReadThrough {
+		if !listed && (l.called || offset < r.ReadThrough) {
 			r.Queued = append(r.Queued, offset)
 			l.underWay[offset] = true
 		}
@@ -209,6 +232,9 @@ func (l *Ledger) Uncut(r push.Receipt) {
 	again := make([]bound, 0, len(r.Connected)+len(l.bound))
 	for _, b := range r.Connected {
 		from := r.ReadThrough - b.Saw
+		if l.cut != l.stint {
+			from = l.readThrough // the other counted from elsewhere
+		}
 		b.Saw = 0
 		again = append(again, bound{b, from})
 	}
@@ -236,8 +262,8 @@ func (l *Ledger) Durable(r *push.Receipt) {
 	}
 }
 
-// Committable is the offset up to which everything is settled. It never goes
-// back.
+// Committable is the offset up to which everything is settled. It goes back only
+// where reading begins anew (Restart).
 func (l *Ledger) Committable() int64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
