@@ -104,7 +104,9 @@ type family struct {
 func scraped(t *testing.T) map[string]family {
 	t.Helper()
 	families := make(map[string]family)
-	dev, err := app.NewDev(t.Context(), app.Params{Config: onFreePorts(t), Logger: zap.NewNop(), Version: "test"})
+	whole := onFreePorts(t)
+	whole.Routing.Mode = config.RoutingTargeted // has all that broadcast has, and more
+	dev, err := app.NewDev(t.Context(), app.Params{Config: whole, Logger: zap.NewNop(), Version: "test"})
 	require.NoError(t, err)
 	// The last families that appear are those of the first commit.
 	until(t, dev.Run, dev.AdminAddr(), "pushgate_delivery_lag", families)
@@ -122,7 +124,7 @@ func onFreePorts(t *testing.T) config.Config {
 	const free = "127.0.0.1:0"
 	c := config.Default()
 	c.Node.ID = "docs"
-	c.Gateway.Listen, c.Admin.Listen, c.Dev.KafkaListen = free, free, free
+	c.Gateway.Listen, c.Admin.Listen, c.Dev.KafkaListen, c.Dev.RedisListen = free, free, free, free
 	c.Dev.DataDir = t.TempDir()
 	c.Kafka.SessionTimeout = time.Second
 	return c

@@ -6,7 +6,6 @@ package admin
 import (
 	"context"
 	"crypto/subtle"
-	"encoding/json"
 	"fmt"
 	"net"
 	"net/http"
@@ -32,11 +31,10 @@ func DefaultConfig() Config { return Config{Listen: "127.0.0.1:8081"} }
 
 // Validate reports every value that cannot work.
 func (c Config) Validate() error {
-	host, _, err := net.SplitHostPort(c.Listen)
-	if err != nil {
+	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
 		return fmt.Errorf("admin.listen is %q: write it as host:port", c.Listen)
 	}
-	if ip := net.ParseIP(host); c.Token == "" && host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+	if c.Token == "" && !listen.Loopback(c.Listen) {
 		return fmt.Errorf("admin.token is empty, but admin.listen (%s) can be reached from other machines: set a token, or listen on 127.0.0.1", c.Listen)
 	}
 	return nil
@@ -54,7 +52,10 @@ type Params struct {
 	Config   Config
 	Checks   []Check
 	Gatherer prometheus.Gatherer
-	Logger   *zap.Logger
+	// Users finds where a user is connected. It blocks for some round trips at most,
+	// and is safe for concurrent use.
+	Users  func(ctx context.Context, user string) (User, error)
+	Logger *zap.Logger
 }
 
 // Server is the admin listener. It listens from New on, so that health checks
@@ -63,6 +64,7 @@ type Server struct {
 	http     *http.Server
 	listener *listen.Listener
 	checks   []Check
+	users    func(ctx context.Context, user string) (User, error)
 	log      *zap.Logger
 }
 
@@ -72,12 +74,13 @@ func New(ctx context.Context, p Params) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{listener: listener, checks: p.Checks, log: p.Logger.Named("admin")}
+	s := &Server{listener: listener, checks: p.Checks, users: p.Users, log: p.Logger.Named("admin")}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
 	mux.HandleFunc("GET /readyz", s.readyz)
 	guarded := http.NewServeMux()
 	guarded.Handle("GET /metrics", promhttp.HandlerFor(p.Gatherer, promhttp.HandlerOpts{}))
+	guarded.HandleFunc("GET /v1/users/{user}", s.user)
 	guarded.HandleFunc("GET /debug/pprof/", pprof.Index)
 	guarded.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
 	guarded.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
@@ -114,13 +117,11 @@ func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
 			answer.Checks[c.Name] = err.Error()
 		}
 	}
-	w.Header().Set("Content-Type", "application/json")
+	status := http.StatusOK
 	if !answer.Ready {
-		w.WriteHeader(http.StatusServiceUnavailable)
+		status = http.StatusServiceUnavailable
 	}
-	if err := json.NewEncoder(w).Encode(answer); err != nil {
-		s.log.Debug("readiness not sent", zap.Error(err))
-	}
+	s.answer(w, status, answer)
 }
 
 // requireToken lets requests through that carry the token; with an empty token,

@@ -22,7 +22,7 @@ func serve(t *testing.T, token string, checks ...admin.Check) *admin.Server {
 	t.Helper()
 	s, err := admin.New(t.Context(), admin.Params{
 		Config: admin.Config{Listen: "127.0.0.1:0", Token: token}, Checks: checks,
-		Gatherer: prometheus.NewRegistry(), Logger: zap.NewNop(),
+		Gatherer: prometheus.NewRegistry(), Users: directory, Logger: zap.NewNop(),
 	})
 	require.NoError(t, err)
 	ctx, stop := context.WithCancel(t.Context())

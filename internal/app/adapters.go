@@ -22,6 +22,8 @@ func (l deliveryLog) NewReader(topic string, partition int32, offset int64) deli
 type gatewayPositions struct {
 	cluster      *kafka.Cluster
 	group, topic string
+	// custodians is the group that the custodians share.
+	custodians string
 }
 
 func (p gatewayPositions) Bounds(ctx context.Context, partition int32) (start, end int64, err error) {
@@ -48,6 +50,22 @@ func (p gatewayPositions) Commit(ctx context.Context, positions map[int32]delive
 	return p.cluster.Commit(ctx, p.group, p.topic, offsets)
 }
 
+func (p gatewayPositions) Custodians(ctx context.Context, partitions []int32) (map[int32]int64, error) {
+	return offsetsOf(p.cluster.Committed(ctx, p.custodians, p.topic, partitions))
+}
+
+// offsetsOf leaves out the notes.
+func offsetsOf(committed map[int32]kafka.Committed, err error) (map[int32]int64, error) {
+	if err != nil {
+		return nil, err
+	}
+	offsets := make(map[int32]int64, len(committed))
+	for number, c := range committed {
+		offsets[number] = c.Offset
+	}
+	return offsets, nil
+}
+
 type custodyLog struct{ *kafka.Cluster }
 
 func (l custodyLog) NewReader(topic string, partition int32, offset int64) custody.Reader {
@@ -59,15 +77,7 @@ type assignment struct{ generation *kafka.Generation }
 func (a assignment) Partitions() []int32 { return a.generation.Partitions }
 
 func (a assignment) Committed(ctx context.Context, topic string, partitions []int32) (map[int32]int64, error) {
-	committed, err := a.generation.Committed(ctx, topic, partitions)
-	if err != nil {
-		return nil, err
-	}
-	offsets := make(map[int32]int64, len(committed))
-	for number, c := range committed {
-		offsets[number] = c.Offset
-	}
-	return offsets, nil
+	return offsetsOf(a.generation.Committed(ctx, topic, partitions))
 }
 
 func (a assignment) Commit(ctx context.Context, topic string, offsets map[int32]int64) error {

@@ -4,22 +4,27 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"syscall"
 
 	"go.uber.org/zap"
 
+	directory "pushgate/internal/directory/embedded"
 	"pushgate/internal/kafka"
 	"pushgate/internal/kafka/embedded"
+	"pushgate/internal/listen"
 )
 
 // devPartitions is how many partitions the topics of a development platform get:
 // enough for what depends on there being several.
 const devPartitions = 8
 
-// Dev is a whole platform in one process: a broker, and a node on it. The node is
-// that of a cluster; only the broker's address differs.
+// Dev is a whole platform in one process: a broker, the directory where routing is
+// targeted, and a node on them. The node is that of a cluster; only the addresses
+// differ.
 type Dev struct {
 	*Node
-	broker *embedded.Broker
+	broker    *embedded.Broker
+	directory *directory.Server // nil where routing is broadcast
 }
 
 // NewDev starts the broker with what its data directory holds, creates the
@@ -32,10 +37,16 @@ func NewDev(ctx context.Context, p Params) (_ *Dev, err error) {
 	d := &Dev{broker: broker}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, broker.Close())
+			err = errors.Join(err, d.closeServers())
 		}
 	}()
 	p.Config.Kafka.Brokers = broker.Addresses()
+	if p.Config.Targeted() {
+		if d.directory, err = startDirectory(p.Config.Dev.RedisListen); err != nil {
+			return nil, err
+		}
+		p.Config.Directory = d.directory.Config(p.Config.Directory)
+	}
 	if err := applyTopics(ctx, p); err != nil {
 		return nil, fmt.Errorf("creating the topics: %w", err)
 	}
@@ -43,6 +54,14 @@ func NewDev(ctx context.Context, p Params) (_ *Dev, err error) {
 		return nil, err
 	}
 	return d, nil
+}
+
+func startDirectory(address string) (*directory.Server, error) {
+	s, err := directory.Start(address)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, &listen.InUseError{Name: "embedded directory", Key: "dev.redis_listen", Address: address}
+	}
+	return s, err
 }
 
 func applyTopics(ctx context.Context, p Params) error {
@@ -57,13 +76,29 @@ func applyTopics(ctx context.Context, p Params) error {
 // BrokerAddr returns where producers reach the broker, as host:port.
 func (d *Dev) BrokerAddr() string { return d.broker.Addresses()[0] }
 
+// DirectoryAddr returns where the directory is, as host:port; empty where routing is
+// broadcast.
+func (d *Dev) DirectoryAddr() string {
+	if d.directory == nil {
+		return ""
+	}
+	return d.directory.Addr()
+}
+
 // Run is Node.Run; at the end the broker writes what is not written yet.
 func (d *Dev) Run(ctx context.Context) error {
-	return errors.Join(d.Node.Run(ctx), d.broker.Close())
+	return errors.Join(d.Node.Run(ctx), d.closeServers())
+}
+
+func (d *Dev) closeServers() error {
+	if d.directory != nil {
+		d.directory.Close()
+	}
+	return d.broker.Close()
 }
 
 // Close gives back what NewDev has acquired. Run does it, too.
 func (d *Dev) Close() error {
 	d.Node.Close()
-	return d.broker.Close()
+	return d.closeServers()
 }

@@ -18,7 +18,6 @@ import (
 	"pushgate/internal/gateway"
 	"pushgate/internal/hub"
 	"pushgate/internal/kafka"
-	"pushgate/internal/push"
 	"pushgate/internal/session"
 	"pushgate/internal/ws"
 )
@@ -45,6 +44,8 @@ type Node struct {
 	delivery   *delivery.Gateway
 	custodian  *custody.Custodian
 	gateway    *gateway.Server // nil without that role
+	directory  *whereabouts    // nil unless routing is targeted
+	modes      *modes          // nil unless routing is targeted and this is a gateway
 	admin      *admin.Server
 
 	topicsChecked atomic.Bool
@@ -64,12 +65,19 @@ func New(ctx context.Context, p Params) (_ *Node, err error) {
 			n.closers.unwind(ctx)
 		}
 	}()
-	registry := newRegistry(p.Version, n.strict())
+	registry := newRegistry(p.Version, settings{strict: n.strict(), targeted: n.config.Targeted()})
 	if err := n.openKafka(registry); err != nil {
 		return nil, err
 	}
+	if n.config.Targeted() {
+		if err := n.openDirectory(); err != nil {
+			return nil, err
+		}
+	}
 	if n.config.Has(config.RoleCustodian) {
-		n.custodian = n.newCustodian(registry)
+		if n.custodian, err = n.newCustodian(registry); err != nil {
+			return nil, err
+		}
 	}
 	if n.config.Has(config.RoleGateway) {
 		if err := n.newGateway(ctx, registry); err != nil {
@@ -77,7 +85,7 @@ func New(ctx context.Context, p Params) (_ *Node, err error) {
 		}
 	}
 	n.admin, err = admin.New(ctx, admin.Params{
-		Config: n.config.Admin, Checks: n.checks(), Gatherer: registry, Logger: n.log,
+		Config: n.config.Admin, Checks: n.checks(), Gatherer: registry, Users: n.findUser, Logger: n.log,
 	})
 	if err != nil {
 		return nil, err
@@ -102,13 +110,17 @@ func (n *Node) openKafka(registry prometheus.Registerer) error {
 	return nil
 }
 
-func (n *Node) newCustodian(registry prometheus.Registerer) *custody.Custodian {
+func (n *Node) newCustodian(registry prometheus.Registerer) (*custody.Custodian, error) {
+	couriers, err := n.newCouriers(registry)
+	if err != nil {
+		return nil, err
+	}
 	topics := n.cluster.Topics()
 	return custody.New(custody.Params{
 		Policy: custody.Policy{
 			Custody: n.config.Custody, Retry: n.config.Retry, Waiting: n.config.Waiting,
 			DropExpired: n.config.Message.Expired == config.ExpiredDrop, Outcomes: n.config.Outcomes.Enabled,
-			Strict: n.strict(),
+			Strict: n.strict(), Targeted: n.config.Targeted(),
 		},
 		Limits:     n.config.Limits(),
 		Partitions: n.partitions.get,
@@ -116,9 +128,9 @@ func (n *Node) newCustodian(registry prometheus.Registerer) *custody.Custodian {
 			Requests: topics.Requests, Receipts: topics.Receipts, Retry: topics.Retry, DeadLetter: topics.DeadLetter,
 			Outcomes: topics.Outcomes,
 		},
-		Node: n.config.Node.ID, Log: custodyLog{n.cluster}, Positioner: n.cluster,
+		Node: n.config.Node.ID, NewCourier: couriers, Log: custodyLog{n.cluster}, Positioner: n.cluster,
 		Logger: n.log.Named("custody"), Metrics: custody.NewMetrics(registry),
-	})
+	}), nil
 }
 
 // newGateway makes the socket side, and what delivers to it.
@@ -143,7 +155,7 @@ func (n *Node) newGateway(ctx context.Context, registry prometheus.Registerer) (
 	// The hub tells delivery of sessions, delivery hands messages to the hub.
 	n.hub, err = hub.New(hub.Params{
 		MaxPerUser: n.config.Session.MaxPerUser, Registerer: registry,
-		OnBind: func(b push.Binding) { n.delivery.Connected(b) },
+		OnBind: n.bound, OnUnbind: n.unbound,
 	})
 	if err != nil {
 		return err
@@ -153,19 +165,36 @@ func (n *Node) newGateway(ctx context.Context, registry prometheus.Registerer) (
 		Config: n.config.Delivery, Limits: n.config.Limits(), Node: n.config.Node.ID,
 		Requests: topics.Requests, Receipts: topics.Receipts,
 		Partitions: n.partitions.get, Log: deliveryLog{n.cluster},
-		Positions: gatewayPositions{cluster: n.cluster, group: kafka.GatewayGroup(n.config.Node.ID), topic: topics.Requests},
-		Hub:       n.hub, Logger: n.log, Metrics: delivery.NewMetrics(registry),
+		Positions: gatewayPositions{
+			cluster: n.cluster, group: kafka.GatewayGroup(n.config.Node.ID), topic: topics.Requests, custodians: n.config.Custody.Group,
+		},
+		Hub: n.hub, Sessions: n.sessions, Logger: n.log, Metrics: delivery.NewMetrics(registry),
 	})
+	internalTLS, err := n.config.Internal.TLS.Server(config.InternalTLSKey)
+	if err != nil {
+		return err
+	}
 	n.gateway, err = gateway.New(ctx, gateway.Params{
 		Config: n.config.Gateway, Limits: n.config.Limits(), Verifier: n.verifier, Sockets: n.sockets,
 		Sessions: sessions, Hub: n.hub, Publisher: requestPublisher{n.publisher},
-		Ready: n.takesSessions, Logger: n.log, Registerer: registry,
+		Internal: gateway.Internal{Listen: n.config.Internal.Listen, Token: n.config.Internal.Token, TLS: internalTLS},
+		Carrier:  n.delivery,
+		Ready:    n.takesSessions, Logger: n.log, Registerer: registry,
 	})
 	if err != nil {
 		return err
 	}
 	n.closers.push("gateway listener", func(context.Context) error { return n.gateway.Close() })
-	return nil
+	if n.directory == nil {
+		return nil
+	}
+	n.modes = &modes{
+		members: func(ctx context.Context) ([]kafka.Member, error) {
+			return n.cluster.Members(ctx, n.config.Custody.Group)
+		},
+		set: n.delivery.SetCalled, log: n.log,
+	}
+	return n.newPresence(registry)
 }
 
 func (n *Node) strict() bool { return n.config.Delivery.Order == delivery.Strict }
@@ -198,7 +227,7 @@ func (n *Node) Run(ctx context.Context) error {
 	parts := &stack{log: n.log, failed: failed}
 	began := time.Now()
 	n.log.Info("starting", zap.String("gateway", n.GatewayAddr()), zap.String("admin", n.AdminAddr()),
-		zap.Strings("roles", n.config.Node.Roles), zap.String("order", n.config.Delivery.Order),
+		zap.Strings("roles", n.config.Node.Roles), zap.String("order", n.config.Delivery.Order), zap.String("routing", n.config.Routing.Mode),
 		zap.Strings("brokers", n.config.Kafka.Brokers))
 
 	// First the listeners: they say how it is going, and refuse what comes before
@@ -218,6 +247,7 @@ func (n *Node) Run(ctx context.Context) error {
 	}
 	if n.gateway != nil {
 		parts.run(ctx, "delivery", n.delivery.Run)
+		n.runPresence(ctx, parts)
 		parts.run(ctx, "sockets", n.sockets.Run)
 		parts.push("sessions", n.drain)
 	}
@@ -237,6 +267,17 @@ func (n *Node) Run(ctx context.Context) error {
 		n.log.Info("stopped")
 	}
 	return err
+}
+
+// runPresence keeps the gateway in the directory. It ends after the sessions, so that
+// each is removed, and before delivery says goodbye: nobody calls a node that cannot
+// be found.
+func (n *Node) runPresence(ctx context.Context, parts *stack) {
+	if n.directory == nil {
+		return
+	}
+	parts.run(ctx, "directory", n.directory.presence.keeper.Run)
+	parts.run(ctx, "routing of the custodians", n.modes.Run)
 }
 
 // ended is what Run returns: nil when it was told to end.
@@ -302,7 +343,7 @@ func (n *Node) awaitTopics(ctx context.Context) error {
 // serveCustody is a member of the group that shares the partitions out.
 func (n *Node) serveCustody(ctx context.Context) error {
 	return n.cluster.RunGroup(ctx, kafka.GroupParams{
-		Group: n.config.Custody.Group, Topic: n.cluster.Topics().Requests,
+		Group: n.config.Custody.Group, Topic: n.cluster.Topics().Requests, About: aboutCustodian(n.config),
 		OnGeneration: func(ctx context.Context, g *kafka.Generation) error {
 			// Partitions that were added are assigned before the next look at their
 			// number.

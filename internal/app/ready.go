@@ -30,6 +30,9 @@ func (n *Node) checks() []admin.Check {
 			admin.Check{Name: "delivery", Ready: n.delivery.Ready},
 			admin.Check{Name: "receipts", Ready: n.delivery.Stalled})
 	}
+	if n.directory != nil && n.directory.presence != nil {
+		checks = append(checks, admin.Check{Name: "directory", Ready: n.directory.presence.keeper.Ready})
+	}
 	if n.custodian != nil {
 		checks = append(checks, admin.Check{Name: "custody", Ready: n.custodian.Ready})
 	}
@@ -44,7 +47,7 @@ func (n *Node) notDraining() error {
 }
 
 // takesSessions says why the gateway refuses sessions, nil if it takes them. An
-// outage of Kafka is no reason: what is written meanwhile comes when it is over,
+// outage of Kafka or of the directory is no reason: what is written meanwhile comes when it is over,
 // and a client that was sent away could only go to a node that has the same
 // outage.
 func (n *Node) takesSessions() error {

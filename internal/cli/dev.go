@@ -39,20 +39,24 @@ func (p *program) devCommand() *cobra.Command {
 		Use:   "dev",
 		Short: "Run everything in one process: broker, gateway, custodian",
 		Long: `Run a whole platform in one process, on loopback, to try things on: an embedded
-broker that speaks Kafka's protocol, a gateway and a custodian. What it holds
-survives restarts, also kill -9, in --data-dir.`,
+broker that speaks Kafka's protocol, a gateway and a custodian; with --routing
+targeted also a directory that speaks Redis's. What the broker holds survives
+restarts, also kill -9, in --data-dir.`,
 		Args: cobra.NoArgs,
 	}
 	d := config.Default()
 	flags := cmd.Flags()
 	flags.String("data-dir", d.Dev.DataDir, "where its data is kept")
 	flags.String("kafka-listen", d.Dev.KafkaListen, "address of the embedded broker")
+	flags.String("routing", d.Routing.Mode, "broadcast or targeted; with the latter it also starts an embedded directory")
+	flags.String("redis-listen", d.Dev.RedisListen, "address of the embedded directory, which speaks Redis's protocol")
 	flags.String("gateway-listen", d.Gateway.Listen, "address clients connect to")
 	flags.String("admin-listen", d.Admin.Listen, "address of health checks and metrics")
 	demo := flags.Bool("demo", false, "play the whole story with built-in clients, then stay up")
 	cmd.RunE = p.run(func(cmd *cobra.Command, _ []string) error {
 		c, _, err := p.load(devDefaults(*demo), changed(cmd, map[string]string{
 			"data-dir": "dev.data_dir", "kafka-listen": "dev.kafka_listen",
+			"routing": "routing.mode", "redis-listen": "dev.redis_listen",
 			"gateway-listen": "gateway.listen", "admin-listen": "admin.listen",
 		}))
 		if err != nil {
@@ -109,7 +113,7 @@ func byFlag(err error) error {
 		return err
 	}
 	return fmt.Errorf("%s: %s is in use already: stop what listens there, or choose another address with --%s",
-		taken.Name, taken.Address, strings.ReplaceAll(taken.Key, ".", "-"))
+		taken.Name, taken.Address, strings.NewReplacer(".", "-", "_", "-").Replace(strings.TrimPrefix(taken.Key, "dev.")))
 }
 
 // welcome says where things are.
@@ -119,8 +123,11 @@ func (p *program) welcome(c config.Config, d *app.Dev) {
   clients    ws://%s/websocket/{type}/{user}
   producers  %s, topic %s (any Kafka client)
   health     http://%s/readyz, metrics at /metrics
-
 `, os.Getpid(), c.Dev.DataDir, d.GatewayAddr(), d.BrokerAddr(), c.Kafka.Topics.Requests, d.AdminAddr())
+	if a := d.DirectoryAddr(); a != "" {
+		_, _ = fmt.Fprintf(p.Out, "  directory  redis://%s (routing is targeted)\n", a)
+	}
+	_, _ = fmt.Fprintln(p.Out)
 }
 
 // suggest says what to try.

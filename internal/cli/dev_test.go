@@ -16,9 +16,10 @@ func TestADevelopmentPlatformWhoseAddressIsTakenNamesTheFlagToChooseAnother(t *t
 	taken, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer func() { _ = taken.Close() }()
-	for _, flag := range []string{"--kafka-listen", "--gateway-listen", "--admin-listen"} {
-		args := []string{"dev", "--data-dir", t.TempDir()}
-		for _, f := range []string{"--kafka-listen", "--gateway-listen", "--admin-listen"} {
+	flags := []string{"--kafka-listen", "--redis-listen", "--gateway-listen", "--admin-listen"}
+	for _, flag := range flags {
+		args := []string{"dev", "--routing", "targeted", "--data-dir", t.TempDir()}
+		for _, f := range flags {
 			address := "127.0.0.1:0"
 			if f == flag {
 				address = taken.Addr().String()

@@ -18,6 +18,7 @@ import (
 	"pushgate/internal/auth"
 	"pushgate/internal/custody"
 	"pushgate/internal/delivery"
+	"pushgate/internal/directory"
 	"pushgate/internal/gateway"
 	"pushgate/internal/kafka"
 	"pushgate/internal/push"
@@ -26,29 +27,30 @@ import (
 
 // Config is the whole configuration of a node.
 type Config struct {
-	Node     NodeConfig            `mapstructure:"node"`
-	Gateway  gateway.Config        `mapstructure:"gateway"`
-	Session  session.Config        `mapstructure:"session"`
-	Auth     auth.Config           `mapstructure:"auth"`
-	Kafka    kafka.Config          `mapstructure:"kafka"`
-	Routing  RoutingConfig         `mapstructure:"routing"`
-	Delivery delivery.Config       `mapstructure:"delivery"`
-	Custody  custody.Config        `mapstructure:"custody"`
-	Retry    custody.RetryConfig   `mapstructure:"retry"`
-	Message  MessageConfig         `mapstructure:"message"`
-	Waiting  custody.WaitingConfig `mapstructure:"waiting"`
-	Outcomes OutcomesConfig        `mapstructure:"outcomes"`
-	Drain    DrainConfig           `mapstructure:"drain"`
-	Internal InternalConfig        `mapstructure:"internal"`
-	Admin    admin.Config          `mapstructure:"admin"`
-	Log      LogConfig             `mapstructure:"log"`
-	Dev      DevConfig             `mapstructure:"dev"`
+	Node      NodeConfig            `mapstructure:"node"`
+	Gateway   gateway.Config        `mapstructure:"gateway"`
+	Session   session.Config        `mapstructure:"session"`
+	Auth      auth.Config           `mapstructure:"auth"`
+	Kafka     kafka.Config          `mapstructure:"kafka"`
+	Routing   RoutingConfig         `mapstructure:"routing"`
+	Directory directory.Config      `mapstructure:"directory"`
+	Delivery  delivery.Config       `mapstructure:"delivery"`
+	Custody   custody.Config        `mapstructure:"custody"`
+	Retry     custody.RetryConfig   `mapstructure:"retry"`
+	Message   MessageConfig         `mapstructure:"message"`
+	Waiting   custody.WaitingConfig `mapstructure:"waiting"`
+	Outcomes  OutcomesConfig        `mapstructure:"outcomes"`
+	Drain     DrainConfig           `mapstructure:"drain"`
+	Internal  InternalConfig        `mapstructure:"internal"`
+	Admin     admin.Config          `mapstructure:"admin"`
+	Log       LogConfig             `mapstructure:"log"`
+	Dev       DevConfig             `mapstructure:"dev"`
 }
 
 // NodeConfig is who this node is.
 type NodeConfig struct {
 	ID        string   `mapstructure:"id" doc:"Stable identity of this node; its own consumer group is pushgate.gateway.<id>. Default: the host's name."`
-	Advertise string   `mapstructure:"advertise" doc:"How other nodes reach this one, as host:port. Default: gateway.listen."`
+	Advertise string   `mapstructure:"advertise" doc:"How other nodes reach this one, as host:port. Default: internal.listen, else gateway.listen."`
 	Roles     []string `mapstructure:"roles" doc:"What this node does: gateway, custodian, or both."`
 }
 
@@ -57,11 +59,6 @@ const (
 	RoleGateway   = "gateway"
 	RoleCustodian = "custodian"
 )
-
-// RoutingConfig is how a message finds its user.
-type RoutingConfig struct {
-	Mode string `mapstructure:"mode" doc:"broadcast: every gateway reads every request and picks those of its users."`
-}
 
 // MessageConfig bounds messages.
 type MessageConfig struct {
@@ -86,11 +83,6 @@ type DrainConfig struct {
 	Timeout time.Duration `mapstructure:"timeout" doc:"Time over which sessions are told to go elsewhere after SIGTERM."`
 }
 
-// InternalConfig is what nodes ask of each other.
-type InternalConfig struct {
-	Token string `mapstructure:"token" secret:"true" doc:"Shared secret between the nodes."`
-}
-
 // LogConfig is what is logged, and how.
 type LogConfig struct {
 	Level  string `mapstructure:"level" doc:"debug, info, warn or error."`
@@ -100,6 +92,7 @@ type LogConfig struct {
 // DevConfig is for the command dev only.
 type DevConfig struct {
 	KafkaListen string `mapstructure:"kafka_listen" doc:"Address of the embedded broker of the command dev."`
+	RedisListen string `mapstructure:"redis_listen" doc:"Address of the embedded directory of the command dev, which it starts with routing.mode targeted."`
 	DataDir     string `mapstructure:"data_dir" doc:"Where the command dev keeps its data across restarts."`
 }
 
@@ -110,21 +103,22 @@ func Default() Config {
 		host = "node"
 	}
 	return Config{
-		Node:     NodeConfig{ID: host, Roles: []string{RoleGateway, RoleCustodian}},
-		Gateway:  gateway.DefaultConfig(),
-		Session:  session.DefaultConfig(),
-		Auth:     auth.DefaultConfig(),
-		Kafka:    kafka.DefaultConfig(),
-		Routing:  RoutingConfig{Mode: "broadcast"},
-		Delivery: delivery.DefaultConfig(),
-		Custody:  custody.DefaultConfig(),
-		Retry:    custody.DefaultRetryConfig(),
-		Message:  MessageConfig{DefaultTTL: 24 * time.Hour, MaxBytes: 64 << 10, Expired: ExpiredDeadLetter},
-		Waiting:  custody.DefaultWaitingConfig(),
-		Drain:    DrainConfig{Timeout: 30 * time.Second},
-		Admin:    admin.DefaultConfig(),
-		Log:      LogConfig{Level: "info", Format: "json"},
-		Dev:      DevConfig{KafkaListen: "127.0.0.1:9092", DataDir: ".pushgate"},
+		Node:      NodeConfig{ID: host, Roles: []string{RoleGateway, RoleCustodian}},
+		Gateway:   gateway.DefaultConfig(),
+		Session:   session.DefaultConfig(),
+		Auth:      auth.DefaultConfig(),
+		Kafka:     kafka.DefaultConfig(),
+		Routing:   defaultRouting(),
+		Directory: directory.DefaultConfig(),
+		Delivery:  delivery.DefaultConfig(),
+		Custody:   custody.DefaultConfig(),
+		Retry:     custody.DefaultRetryConfig(),
+		Message:   MessageConfig{DefaultTTL: 24 * time.Hour, MaxBytes: 64 << 10, Expired: ExpiredDeadLetter},
+		Waiting:   custody.DefaultWaitingConfig(),
+		Drain:     DrainConfig{Timeout: 30 * time.Second},
+		Admin:     admin.DefaultConfig(),
+		Log:       LogConfig{Level: "info", Format: "json"},
+		Dev:       DevConfig{KafkaListen: "127.0.0.1:9092", RedisListen: "127.0.0.1:6379", DataDir: ".pushgate"},
 	}
 }
 
@@ -142,7 +136,11 @@ func (c Config) Validate() error {
 	errs := []error{
 		c.Gateway.Validate(), c.Session.Validate(), c.Auth.Validate(), c.Auth.ValidateListener(c.Gateway.Listen),
 		c.Kafka.Validate(), c.Delivery.Validate(), c.Custody.Validate(), c.Retry.Validate(), c.Waiting.Validate(),
-		c.Admin.Validate(), c.validateNode(), c.validateMessage(), c.validateRest(),
+		c.Admin.Validate(), c.validateNode(), c.Routing.validate(), c.validateInternal(), c.validateMessage(), c.validateRest(),
+	}
+	// Where requests are read, no Redis is needed, and none has to be named.
+	if c.Targeted() || len(c.Directory.Redis.Addr) > 0 {
+		errs = append(errs, c.Directory.Validate())
 	}
 	return errors.Join(errs...)
 }
@@ -161,12 +159,7 @@ func (c Config) validateNode() error {
 			errs = append(errs, fmt.Errorf("node.roles has %q: there are gateway and custodian", r))
 		}
 	}
-	if a := c.Node.Advertise; a != "" {
-		if _, _, err := net.SplitHostPort(a); err != nil {
-			errs = append(errs, fmt.Errorf("node.advertise is %q: write it as host:port", a))
-		}
-	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, c.validateAdvertise())...)
 }
 
 func (c Config) validateMessage() error {
@@ -194,9 +187,6 @@ func (c Config) validateMessage() error {
 
 func (c Config) validateRest() error {
 	var errs []error
-	if c.Routing.Mode != "broadcast" {
-		errs = append(errs, fmt.Errorf("routing.mode is %q: this release routes by broadcast", c.Routing.Mode))
-	}
 	if c.Drain.Timeout < 0 {
 		errs = append(errs, fmt.Errorf("drain.timeout is %s: must not be negative", c.Drain.Timeout))
 	}
@@ -208,6 +198,9 @@ func (c Config) validateRest() error {
 	}
 	if _, _, err := net.SplitHostPort(c.Dev.KafkaListen); err != nil {
 		errs = append(errs, fmt.Errorf("dev.kafka_listen is %q: write it as host:port", c.Dev.KafkaListen))
+	}
+	if _, _, err := net.SplitHostPort(c.Dev.RedisListen); err != nil {
+		errs = append(errs, fmt.Errorf("dev.redis_listen is %q: write it as host:port", c.Dev.RedisListen))
 	}
 	if c.Gateway.Listen == c.Admin.Listen && !strings.HasSuffix(c.Admin.Listen, ":0") {
 		errs = append(errs, fmt.Errorf("gateway.listen and admin.listen are both %q: each needs an address of its own", c.Admin.Listen))

@@ -97,7 +97,7 @@ func TestValuesThatDoNotGoTogetherAreRefused(t *testing.T) {
 		"same address":       {"PUSHGATE_ADMIN_LISTEN=127.0.0.1:8080", "address of its own"},
 		"slow heartbeat":     {"PUSHGATE_DELIVERY_HEARTBEAT_INTERVAL=2s", "a third of custody.window"},
 		"payload and buffer": {"PUSHGATE_MESSAGE_MAX_BYTES=400000", "would never fit"},
-		"routing":            {"PUSHGATE_ROUTING_MODE=targeted", "broadcast"},
+		"routing":            {"PUSHGATE_ROUTING_MODE=both", "broadcast or targeted"},
 		"role":               {"PUSHGATE_NODE_ROLES=gateway,reader", "custodian"},
 		"no role":            {"PUSHGATE_NODE_ROLES=", "node.roles is empty"},
 		"node id":            {"PUSHGATE_NODE_ID=a b", "node.id"},

@@ -44,7 +44,7 @@ func Load(s Sources) (Config, Origins, error) {
 		l.apply(name, f.Value, "flag --"+f.Name)
 	}
 	if c.Node.Advertise == "" {
-		c.Node.Advertise = c.Gateway.Listen
+		c.Node.Advertise = c.PushListen()
 	}
 	if err := c.Validate(); err != nil {
 		l.errs = append(l.errs, err)

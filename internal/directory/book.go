@@ -2,6 +2,7 @@ package directory
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 )
@@ -24,12 +25,17 @@ type entryLife struct {
 	number uint64
 }
 
+// ErrOtherLife says that a node has a newer life than the one that was asked for: all
+// that was entered in that one is over.
+var ErrOtherLife = errors.New("the node has another life by now")
+
 // NewBook makes an address book of what a resolver finds.
 func NewBook(r Resolver) *Book { return &Book{resolver: r, known: make(map[entryLife]string)} }
 
 // Address returns where the life of a node that the directory named is reached. It
-// blocks only for a life that was not asked for before. ErrUnknownNode: there is
-// no such life any more; look the user up again.
+// blocks only for a life that was not asked for before. ErrOtherLife: look the user up
+// again. ErrUnknownNode: it is not registered at the moment, which says nothing of its
+// sessions while its lease holds.
 func (b *Book) Address(ctx context.Context, node string, number uint64) (string, error) {
 	key := entryLife{node: node, number: number}
 	b.mu.Lock()
@@ -47,7 +53,11 @@ func (b *Book) Address(ctx context.Context, node string, number uint64) (string,
 		return n.Addr, nil
 	case number:
 	default:
-		return "", fmt.Errorf("finding the address of node %s: it has life %d, not %d: %w", node, n.Life, number, ErrUnknownNode)
+		err := ErrUnknownNode // it has begun the life, and is not registered with it yet
+		if n.Life > number {
+			err = ErrOtherLife
+		}
+		return "", fmt.Errorf("finding the address of node %s: it has life %d, not %d: %w", node, n.Life, number, err)
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -29,7 +29,7 @@ func Open(c RedisConfig) (*Client, error) {
 	// The library's logger, which is the process's, writes a line for each connection
 	// that cannot be made. Callers get the errors, and say once that Redis is away.
 	logging.Disable()
-	tls, err := c.TLS.tlsConfig()
+	tls, err := c.TLS.Config(tlsKey)
 	if err != nil {
 		return nil, err
 	}

@@ -1,14 +1,13 @@
 package directory
 
 import (
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"strings"
 	"time"
+
+	"pushgate/internal/tlsconfig"
 )
 
 // Config of the directory and of what a node does to stay in it.
@@ -22,30 +21,23 @@ type Config struct {
 
 // RedisConfig says how to reach Redis.
 type RedisConfig struct {
-	Mode             string        `mapstructure:"mode" doc:"single, sentinel or cluster."`
-	Addr             []string      `mapstructure:"addr" doc:"Addresses (host:port): of the server, of some sentinels, or of some nodes of the cluster."`
-	MasterName       string        `mapstructure:"master_name" doc:"What the sentinels call the master."`
-	DB               int           `mapstructure:"db" doc:"Number of the database. A cluster has only 0."`
-	Username         string        `mapstructure:"username" doc:"ACL user to log in as; empty: the default user."`
-	Password         string        `mapstructure:"password" secret:"true" doc:"Password to log in with; empty: no login."`
-	SentinelUsername string        `mapstructure:"sentinel_username" doc:"ACL user to log in as at the sentinels."`
-	SentinelPassword string        `mapstructure:"sentinel_password" secret:"true" doc:"Password to log in with at the sentinels; empty: no login."`
-	TLS              TLSConfig     `mapstructure:"tls"`
-	KeyPrefix        string        `mapstructure:"key_prefix" doc:"What all keys begin with, so that several deployments can share a Redis."`
-	DialTimeout      time.Duration `mapstructure:"dial_timeout" doc:"How long connecting may take."`
-	Timeout          time.Duration `mapstructure:"timeout" doc:"How long reading an answer, or writing a request, may take."`
-	PoolSize         int           `mapstructure:"pool_size" doc:"Connections to each server at most."`
+	Mode             string           `mapstructure:"mode" doc:"single, sentinel or cluster."`
+	Addr             []string         `mapstructure:"addr" doc:"Addresses (host:port): of the server, of some sentinels, or of some nodes of the cluster."`
+	MasterName       string           `mapstructure:"master_name" doc:"What the sentinels call the master."`
+	DB               int              `mapstructure:"db" doc:"Number of the database. A cluster has only 0."`
+	Username         string           `mapstructure:"username" doc:"ACL user to log in as; empty: the default user."`
+	Password         string           `mapstructure:"password" secret:"true" doc:"Password to log in with; empty: no login."`
+	SentinelUsername string           `mapstructure:"sentinel_username" doc:"ACL user to log in as at the sentinels."`
+	SentinelPassword string           `mapstructure:"sentinel_password" secret:"true" doc:"Password to log in with at the sentinels; empty: no login."`
+	TLS              tlsconfig.Client `mapstructure:"tls"`
+	KeyPrefix        string           `mapstructure:"key_prefix" doc:"What all keys begin with, so that several deployments can share a Redis."`
+	DialTimeout      time.Duration    `mapstructure:"dial_timeout" doc:"How long connecting may take."`
+	Timeout          time.Duration    `mapstructure:"timeout" doc:"How long reading an answer, or writing a request, may take."`
+	PoolSize         int              `mapstructure:"pool_size" doc:"Connections to each server at most."`
 }
 
-// TLSConfig of the connections to Redis and its sentinels.
-type TLSConfig struct {
-	Enabled            bool   `mapstructure:"enabled" doc:"Encrypt connections to Redis."`
-	CAFile             string `mapstructure:"ca_file" doc:"PEM file of the authorities to trust; empty: the system's."`
-	CertFile           string `mapstructure:"cert_file" doc:"PEM file of this node's certificate, for servers that ask for one."`
-	KeyFile            string `mapstructure:"key_file" doc:"PEM file of the certificate's private key."`
-	ServerName         string `mapstructure:"server_name" doc:"Name the servers' certificates must have; empty: the host that was dialled."`
-	InsecureSkipVerify bool   `mapstructure:"insecure_skip_verify" doc:"Accept any certificate. For experiments only."`
-}
+// tlsKey is the section of the configuration that TLS stands in.
+const tlsKey = "directory.redis.tls"
 
 // The ways in which Redis is run.
 const (
@@ -113,8 +105,8 @@ func (c RedisConfig) validate() error {
 	if c.KeyPrefix != "" && (!isWord(c.KeyPrefix) || strings.ContainsAny(c.KeyPrefix, "{}")) {
 		p.add("key_prefix is %q: use printable characters without spaces and braces (braces would put every key on one node of a cluster)", c.KeyPrefix)
 	}
-	if (c.TLS.CertFile == "") != (c.TLS.KeyFile == "") {
-		p.add("tls.cert_file and directory.redis.tls.key_file go together: set both or none")
+	if err := c.TLS.Validate(tlsKey); err != nil {
+		p = append(p, err)
 	}
 	const shortest = 10 * time.Millisecond
 	if c.DialTimeout < shortest {
@@ -166,33 +158,4 @@ func (c RedisConfig) validateServers(p *problems) {
 // isWord says whether a text is printable ASCII without spaces, and not empty.
 func isWord(s string) bool {
 	return s != "" && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' })
-}
-
-// tlsConfig returns nil when TLS is off.
-func (c TLSConfig) tlsConfig() (*tls.Config, error) {
-	if !c.Enabled {
-		return nil, nil //nolint:nilnil // no TLS is no error
-	}
-	t := &tls.Config{
-		MinVersion: tls.VersionTLS12, ServerName: c.ServerName,
-		InsecureSkipVerify: c.InsecureSkipVerify, //nolint:gosec // the operator asked for it by name
-	}
-	if c.CAFile != "" {
-		pem, err := os.ReadFile(c.CAFile)
-		if err != nil {
-			return nil, fmt.Errorf("directory.redis.tls.ca_file: %w", err)
-		}
-		t.RootCAs = x509.NewCertPool()
-		if !t.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("directory.redis.tls.ca_file: no certificate in %s, which must be PEM", c.CAFile)
-		}
-	}
-	if c.CertFile != "" {
-		pair, err := tls.LoadX509KeyPair(c.CertFile, c.KeyFile)
-		if err != nil {
-			return nil, fmt.Errorf("directory.redis.tls.cert_file and key_file: %w", err)
-		}
-		t.Certificates = []tls.Certificate{pair}
-	}
-	return t, nil
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"pushgate/internal/directory/redistest"
+	"pushgate/internal/tlsconfig"
 )
 
 func TestTheDefaultsAreValid(t *testing.T) {
@@ -64,7 +65,7 @@ func TestCertificatesThatCannotBeReadAreAnErrorThatNamesTheKey(t *testing.T) {
 	none := filepath.Join(t.TempDir(), "none")
 	empty := filepath.Join(t.TempDir(), "empty")
 	require.NoError(t, os.WriteFile(empty, nil, 0o600))
-	for says, tls := range map[string]TLSConfig{
+	for says, tls := range map[string]tlsconfig.Client{
 		"directory.redis.tls.ca_file: open":    {Enabled: true, CAFile: none},
 		"directory.redis.tls.ca_file: no cert": {Enabled: true, CAFile: empty},
 		"directory.redis.tls.cert_file":        {Enabled: true, CertFile: none, KeyFile: none},
@@ -84,7 +85,7 @@ func TestConnectionsToRedisAreEncryptedOnDemand(t *testing.T) {
 	}
 	c := testConfig()
 	c.Redis.Addr = []string{server.Addr}
-	c.Redis.TLS = TLSConfig{Enabled: true, CAFile: cert, CertFile: cert, KeyFile: key}
+	c.Redis.TLS = tlsconfig.Client{Enabled: true, CAFile: cert, CertFile: cert, KeyFile: key}
 	r := open(t, c)
 	redistest.Until(t, "the server answers", r.Ping)
 	r.bind(t, r.begin(t, "gw-1"), session("alice", 1))

@@ -135,6 +135,13 @@ func (k *Keeper) leave(s Session) {
 	}
 }
 
+// Ready says why the node is not in the directory, nil if it is. It does not block.
+func (k *Keeper) Ready() error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.state.Err
+}
+
 // State tells how things stand.
 func (k *Keeper) State() State {
 	k.mu.Lock()

@@ -77,8 +77,10 @@ func (k *Keeper) renew(ctx context.Context) error {
 		if life, err = k.p.Lives.Begin(ctx, k.p.Node.ID, life); err != nil {
 			return fmt.Errorf("taking a lease: %w", err)
 		}
+		// First: who finds a session asks where its node is.
+		err = k.p.Registry.Register(ctx, k.node(life))
 		k.begin(life)
-		return k.p.Registry.Register(ctx, k.node(life))
+		return err
 	case err != nil:
 		return err
 	}

@@ -48,7 +48,7 @@ type Cluster struct {
 // a cluster that is away shows in Ready.
 func Open(p Params) (*Cluster, error) {
 	registerRawFetch()
-	tlsConfig, err := p.Config.TLS.tlsConfig()
+	tlsConfig, err := p.Config.TLS.Config(tlsKey)
 	if err != nil {
 		return nil, err
 	}

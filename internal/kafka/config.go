@@ -1,12 +1,9 @@
 package kafka
 
 import (
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -14,19 +11,21 @@ import (
 	"github.com/segmentio/kafka-go/sasl"
 	"github.com/segmentio/kafka-go/sasl/plain"
 	"github.com/segmentio/kafka-go/sasl/scram"
+
+	"pushgate/internal/tlsconfig"
 )
 
 // Config says how to reach a cluster, and what the topics are called.
 type Config struct {
-	Brokers        []string      `mapstructure:"brokers" doc:"Addresses (host:port) of some brokers; the others are found through them."`
-	ClientID       string        `mapstructure:"client_id" doc:"Name under which this node shows up in broker logs and quotas."`
-	Topics         Topics        `mapstructure:"topics"`
-	TLS            TLSConfig     `mapstructure:"tls"`
-	SASL           SASLConfig    `mapstructure:"sasl"`
-	MaxWait        time.Duration `mapstructure:"max_wait" doc:"How long a read waits at the broker for a first record. Also bounds how long ending a reader takes."`
-	FetchMaxBytes  int           `mapstructure:"fetch_max_bytes" doc:"Bytes one read of a partition brings at most; a larger single record is still read whole."`
-	RequestTimeout time.Duration `mapstructure:"request_timeout" doc:"How long one request to a broker may take before it is given up and tried again."`
-	SessionTimeout time.Duration `mapstructure:"session_timeout" doc:"Silence after which the brokers take a custodian for dead and give its partitions to others. Brokers allow no less than 6s by default."`
+	Brokers        []string         `mapstructure:"brokers" doc:"Addresses (host:port) of some brokers; the others are found through them."`
+	ClientID       string           `mapstructure:"client_id" doc:"Name under which this node shows up in broker logs and quotas."`
+	Topics         Topics           `mapstructure:"topics"`
+	TLS            tlsconfig.Client `mapstructure:"tls"`
+	SASL           SASLConfig       `mapstructure:"sasl"`
+	MaxWait        time.Duration    `mapstructure:"max_wait" doc:"How long a read waits at the broker for a first record. Also bounds how long ending a reader takes."`
+	FetchMaxBytes  int              `mapstructure:"fetch_max_bytes" doc:"Bytes one read of a partition brings at most; a larger single record is still read whole."`
+	RequestTimeout time.Duration    `mapstructure:"request_timeout" doc:"How long one request to a broker may take before it is given up and tried again."`
+	SessionTimeout time.Duration    `mapstructure:"session_timeout" doc:"Silence after which the brokers take a custodian for dead and give its partitions to others. Brokers allow no less than 6s by default."`
 }
 
 // Topics names the platform's topics.
@@ -36,16 +35,6 @@ type Topics struct {
 	DeadLetter string `mapstructure:"dead_letter" doc:"Messages that died, with the reason."`
 	Receipts   string `mapstructure:"receipts" doc:"What gateways have delivered."`
 	Outcomes   string `mapstructure:"outcomes" doc:"What became of each message."`
-}
-
-// TLSConfig of the connection to the brokers.
-type TLSConfig struct {
-	Enabled            bool   `mapstructure:"enabled" doc:"Encrypt connections to the brokers."`
-	CAFile             string `mapstructure:"ca_file" doc:"PEM file of the authorities to trust; empty: the system's."`
-	CertFile           string `mapstructure:"cert_file" doc:"PEM file of this node's certificate, for brokers that ask for one."`
-	KeyFile            string `mapstructure:"key_file" doc:"PEM file of the certificate's private key."`
-	ServerName         string `mapstructure:"server_name" doc:"Name the brokers' certificates must have; empty: the host that was dialled."`
-	InsecureSkipVerify bool   `mapstructure:"insecure_skip_verify" doc:"Accept any certificate. For experiments only."`
 }
 
 // SASLConfig is how a node logs in to the brokers.
@@ -77,6 +66,9 @@ const (
 	mechanismSHA256 = "scram-sha-256"
 	mechanismSHA512 = "scram-sha-512"
 )
+
+// tlsKey is the section of the configuration that TLS stands in.
+const tlsKey = "kafka.tls"
 
 // Validate reports every value that cannot work.
 func (c Config) Validate() error {
@@ -112,8 +104,8 @@ func (c Config) Validate() error {
 	default:
 		add("kafka.sasl.mechanism is %q: use plain, scram-sha-256 or scram-sha-512, or leave it empty", c.SASL.Mechanism)
 	}
-	if (c.TLS.CertFile == "") != (c.TLS.KeyFile == "") {
-		add("kafka.tls.cert_file and kafka.tls.key_file go together: set both or none")
+	if err := c.TLS.Validate(tlsKey); err != nil {
+		errs = append(errs, err)
 	}
 	if c.MaxWait < 10*time.Millisecond || c.MaxWait > 10*time.Second {
 		add("kafka.max_wait is %s: must be from 10ms to 10s", c.MaxWait)
@@ -130,35 +122,6 @@ func (c Config) Validate() error {
 	// Maps have no order; people read these side by side.
 	slices.SortFunc(errs, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 	return errors.Join(errs...)
-}
-
-// tlsConfig returns nil when TLS is off.
-func (c TLSConfig) tlsConfig() (*tls.Config, error) {
-	if !c.Enabled {
-		return nil, nil //nolint:nilnil // no TLS is no error
-	}
-	t := &tls.Config{
-		MinVersion: tls.VersionTLS12, ServerName: c.ServerName,
-		InsecureSkipVerify: c.InsecureSkipVerify, //nolint:gosec // the operator asked for it by name
-	}
-	if c.CAFile != "" {
-		pem, err := os.ReadFile(c.CAFile)
-		if err != nil {
-			return nil, fmt.Errorf("kafka.tls.ca_file: %w", err)
-		}
-		t.RootCAs = x509.NewCertPool()
-		if !t.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("kafka.tls.ca_file: no certificate in %s, which must be PEM", c.CAFile)
-		}
-	}
-	if c.CertFile != "" {
-		pair, err := tls.LoadX509KeyPair(c.CertFile, c.KeyFile)
-		if err != nil {
-			return nil, fmt.Errorf("kafka.tls.cert_file and key_file: %w", err)
-		}
-		t.Certificates = []tls.Certificate{pair}
-	}
-	return t, nil
 }
 
 // mechanism returns nil when no login is asked for.

@@ -15,6 +15,8 @@ type GroupParams struct {
 	Group string
 	// Topic whose partitions are shared out.
 	Topic string
+	// About is what this member says of itself; Cluster.Members shows it. Nil is allowed.
+	About []byte
 	// OnGeneration is called with each assignment, also an empty one. Its context
 	// ends when the assignment does; the next one is asked for only after it has
 	// returned. An error it returns while its context lives ends RunGroup's hold on
@@ -56,7 +58,7 @@ func (c *Cluster) RunGroup(ctx context.Context, p GroupParams) error {
 			ClientID: c.config.ClientID, Timeout: 3 * time.Second, DualStack: true,
 			TLS: c.tls, SASLMechanism: c.sasl,
 		},
-		GroupBalancers: []kafkago.GroupBalancer{kafkago.RangeGroupBalancer{}},
+		GroupBalancers: []kafkago.GroupBalancer{aboutBalancer{about: p.About}},
 		SessionTimeout: c.config.SessionTimeout,
 		// A dead member is missed within the session timeout; a live one notices
 		// a rebalance within this interval.

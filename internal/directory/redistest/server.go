@@ -22,7 +22,7 @@ import (
 // milliseconds.
 const patience = time.Minute
 
-// Server is a Redis, running. It ends with its test.
+// Server is a Redis, running. It ends with its test, unless it is lasting.
 type Server struct {
 	// Addr is where it listens, for its whole life and after.
 	Addr string
@@ -47,6 +47,18 @@ func Start(t testing.TB, settings ...string) (*Server, bool) {
 	return startOn(t, path, port, append([]string{"--port", strconv.Itoa(port)}, settings...)...), true
 }
 
+// Lasting is Start with a server that outlives its test: the caller kills it. What it
+// writes is in dir.
+func Lasting(t testing.TB, dir string, settings ...string) (*Server, bool) {
+	t.Helper()
+	path, ok := Available(t)
+	if !ok {
+		return nil, false
+	}
+	port := freePort(t)
+	return launch(t, path, dir, port, append([]string{"--port", strconv.Itoa(port)}, settings...)...), true
+}
+
 // StartTLS is Start with a listener that takes encrypted connections only, of
 // clients that have the same certificate. Its own Options do not reach it.
 func StartTLS(t testing.TB, certFile, keyFile string) (*Server, bool) {
@@ -62,15 +74,7 @@ func StartTLS(t testing.TB, certFile, keyFile string) (*Server, bool) {
 
 func startOn(t testing.TB, path string, port int, settings ...string) *Server {
 	t.Helper()
-	s := &Server{
-		Addr: net.JoinHostPort(loopback, strconv.Itoa(port)), path: path, dir: t.TempDir(),
-	}
-	s.Options.Addr = s.Addr
-	s.args = append([]string{
-		"--bind", loopback, "--dir", s.dir, "--save", "", "--appendonly", "no",
-		"--logfile", filepath.Join(s.dir, "log"), "--daemonize", "no",
-	}, settings...)
-	s.Restart(t)
+	s := launch(t, path, t.TempDir(), port, settings...)
 	t.Cleanup(func() {
 		s.Kill()
 		if t.Failed() {
@@ -79,6 +83,20 @@ func startOn(t testing.TB, path string, port int, settings ...string) *Server {
 			t.Logf("the end of the log of %s:\n%s", s.Addr, content[max(0, len(content)-end):])
 		}
 	})
+	return s
+}
+
+func launch(t testing.TB, path, dir string, port int, settings ...string) *Server {
+	t.Helper()
+	s := &Server{
+		Addr: net.JoinHostPort(loopback, strconv.Itoa(port)), path: path, dir: dir,
+	}
+	s.Options.Addr = s.Addr
+	s.args = append([]string{
+		"--bind", loopback, "--dir", s.dir, "--save", "", "--appendonly", "no",
+		"--logfile", filepath.Join(s.dir, "log"), "--daemonize", "no",
+	}, settings...)
+	s.Restart(t)
 	return s
 }
 
@@ -116,7 +134,18 @@ func (s *Server) Restart(t testing.TB) {
 // Client opens a client for the test's own looks and settings.
 func (s *Server) Client(t testing.TB) *redis.Client {
 	t.Helper()
-	c := redis.NewClient(&s.Options)
+	return client(t, &s.Options)
+}
+
+// ClientOf opens a client for a server of which only the address is known.
+func ClientOf(t testing.TB, addr string) *redis.Client {
+	t.Helper()
+	return client(t, &redis.Options{Addr: addr})
+}
+
+func client(t testing.TB, o *redis.Options) *redis.Client {
+	t.Helper()
+	c := redis.NewClient(o)
 	t.Cleanup(func() { _ = c.Close() })
 	return c
 }
