@@ -93,7 +93,7 @@ func (m *messenger) change(f func()) {
 }
 
 // carrying runs a custodian whose requests a messenger carries.
-func carrying(t *testing.T, before func(log *memory, who *messenger), f func(log *memory, who *messenger)) {
+func carrying(t *testing.T, before, f func(log *memory, who *messenger)) {
 	synctest.Test(t, func(t *testing.T) {
 		log, who := newMemory(), &messenger{news: make(chan struct{}, 10)}
 		log.say(push.Receipt{Node: "A", Epoch: 1, Presence: push.Announce, Called: true})
@@ -121,7 +121,9 @@ func TestRequestsAreHandedToTheCourierAndSettledByWhatItTells(t *testing.T) {
 			require.Len(t, records, 1)
 			assert.Equal(t, "42", string(records[0].Key))
 		})
-		who.tell(push.Carried{Receipt: &push.Receipt{Node: "A", Epoch: 1, Called: true, Delivered: []int64{0}}, Over: []int64{0}})
+		delivered := push.Receipt{Node: "A", Epoch: 1, Called: true, Delivered: []int64{0}}
+		who.tell(push.Carried{Receipt: &delivered, Over: []int64{0}})
+		log.say(delivered)
 		awhile(10 * time.Second)
 		assert.EqualValues(t, 1, log.isCommitted(requestTopic))
 	})

@@ -12,8 +12,11 @@ import (
 // if none of the gateways that were called answers for it, it is under judgement as
 // any other: nobody is there when those gateways that read have read past it, too.
 //
-// What a gateway answers to a call stands in no log. A successor carries again what
-// is not settled, and the gateway knows what it has delivered.
+// An answer is acted upon at once where that makes something durable: what failed
+// waits. That a message was delivered settles it only when the gateway's receipt says
+// so. Until then the answer is a claim: should the gateway die before it has said it,
+// no log would know what became of the message. A successor carries again what is not
+// settled, and the gateway knows what it has delivered.
 
 // carry makes an offering a parcel.
 func (m *Machine) carry(e *entry) {
@@ -61,6 +64,7 @@ func (m *Machine) Carried(c *push.Carried) {
 		if g := m.gateways[answer.Node]; g != nil && g.epoch == answer.Epoch {
 			answer.Called = g.called
 		}
+		answer.Held, answer.Delivered = slices.Concat(answer.Held, answer.Delivered), nil
 		answer.ReadThrough, answer.Connected = 0, nil
 		m.heard(mark, m.gatewayOf(&answer), &answer)
 	}
@@ -73,7 +77,7 @@ func (m *Machine) Carried(c *push.Carried) {
 		}
 	}
 	for _, b := range c.Present {
-		m.connected(mark, b, m.next)
+		m.found(mark, b)
 	}
 	m.judge()
 }

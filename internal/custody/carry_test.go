@@ -47,13 +47,49 @@ func TestEachRequestIsAParcelOnce(t *testing.T) {
 	assert.Empty(t, b.Parcels())
 }
 
-func TestTheAnswerOfACallSettlesTheMessage(t *testing.T) {
+func TestTheAnswerOfACallSettlesTheMessageWhenTheLogSaysItToo(t *testing.T) {
+	b := targeted(t)
+	b.request(0)
+	b.RequestsRead(1)
+	delivered := push.Receipt{Node: "A", Epoch: 1, Called: true, Delivered: []int64{0}}
+	b.answer(delivered, 0)
+	assert.Empty(t, b.outcomes(), "no log says so yet")
+	assert.Zero(t, b.Positions().Requests)
+	b.pass(time.Second)
+	assert.Empty(t, b.Actions())
+	b.say(delivered)
+	assert.Equal(t, []push.Outcome{push.Delivered}, b.outcomes())
+	assert.EqualValues(t, 1, b.Positions().Requests)
+}
+
+func TestWhatAGatewayAnsweredAndDidNotSayBeforeItDiedIsOfferedAgain(t *testing.T) {
 	b := targeted(t)
 	b.request(0)
 	b.RequestsRead(1)
 	b.answer(push.Receipt{Delivered: []int64{0}}, 0)
-	assert.Equal(t, []push.Outcome{push.Delivered}, b.outcomes())
-	assert.EqualValues(t, 1, b.Positions().Requests)
+	b.pass(10 * time.Second)
+	assert.Equal(t, push.Offline, b.only(custody.MakeWait).Reason)
+}
+
+func TestNodesThatCannotBeReachedExhaustNoMessage(t *testing.T) {
+	b := targeted(t)
+	b.request(0)
+	b.RequestsRead(1)
+	for offset := range int64(20) {
+		b.Carried(&push.Carried{Node: "B", Failed: []push.Failure{{Offset: offset, Reason: push.Unreachable}}, Over: []int64{offset}})
+		a := b.only(custody.MakeWait)
+		assert.EqualValues(t, offset+1, a.Failures)
+		b.done(a)
+		b.now = a.Due
+		b.Advance(b.now, true)
+		b.say(push.Receipt{Node: "A", Epoch: 1, Called: true})
+		b.done(b.only(custody.Offer))
+		b.write()
+		b.request(offset+1, func(r *custody.Request) {
+			r.Attempt, r.Failures, r.Expires = int(offset)+2, int(offset)+1, noon.Add(1000*time.Hour)
+		})
+		b.RequestsRead(offset + 2)
+	}
 }
 
 func TestNothingIsJudgedBeforeTheCourierIsDone(t *testing.T) {
@@ -107,8 +143,40 @@ func TestAFailedCallDecidesNothingWhereAnotherNodeDelivers(t *testing.T) {
 	b.RequestsRead(1)
 	b.Carried(&push.Carried{Node: "B", Failed: []push.Failure{{Offset: 0, Reason: push.Unreachable}}})
 	b.answer(push.Receipt{Delivered: []int64{0}}, 0)
+	assert.Empty(t, b.Actions())
+	b.say(push.Receipt{Node: "A", Epoch: 1, Called: true, Delivered: []int64{0}})
 	assert.Equal(t, []push.Outcome{push.Delivered}, b.outcomes())
 	assert.Empty(t, b.Actions())
+}
+
+func TestAFailureThatTheLogSaysAgainCountsOnce(t *testing.T) {
+	again := push.Receipt{Node: "A", Epoch: 1, Called: true, Failed: []push.Failure{{Offset: 0, Reason: push.SlowConsumer}}}
+	for name, when := range map[string]func(b *bench) custody.Action{
+		"while its wait is being written": func(b *bench) custody.Action {
+			a := b.only(custody.MakeWait)
+			b.say(again)
+			b.done(a)
+			return a
+		},
+		"after it waits": func(b *bench) custody.Action {
+			a := b.write()[0]
+			b.say(again)
+			return a
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := targeted(t)
+			b.request(0)
+			b.RequestsRead(1)
+			b.answer(again, 0)
+			assert.Equal(t, 1, when(b).Failures)
+			b.passHeard(5*time.Second, 1)
+			actions := b.Actions()
+			require.NotEmpty(t, actions)
+			assert.Equal(t, custody.Offer, actions[0].Kind)
+			assert.Equal(t, 1, actions[0].Failures)
+		})
+	}
 }
 
 func TestAMessageWhoseUserLeftDuringTheCallWaitsAndUsesNoAttempt(t *testing.T) {

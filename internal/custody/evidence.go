@@ -3,6 +3,7 @@ package custody
 import (
 	"cmp"
 	"maps"
+	"math"
 	"slices"
 	"time"
 
@@ -85,11 +86,11 @@ func (m *Machine) heard(mark *receiptMark, g *gateway, r *push.Receipt) {
 		m.word(f.Offset, earlyWord{from: g, status: wordFailed, reason: f.Reason, mark: mark})
 	}
 	for _, b := range r.Connected {
-		through := r.ReadThrough - b.Saw
 		if r.Called {
-			through = m.next // it has seen nothing; what is read here later finds it
+			m.found(mark, b)
+		} else {
+			m.connected(mark, b, r.ReadThrough-b.Saw)
 		}
-		m.connected(mark, b, through)
 	}
 }
 
@@ -339,6 +340,20 @@ func (m *Machine) connected(mark *receiptMark, b push.Binding, readThrough int64
 	if readThrough > m.next {
 		m.bindEarly(b.User, earlyBinding{session: b.Type, readThrough: readThrough, mark: mark})
 	}
+	m.want(mark, b, readThrough)
+}
+
+// found takes in that a session can be found by those who carry. It has seen nothing
+// of what is here; what is read here later finds it. A wait that was restored may
+// stand at an offset that was not read yet, and is not carried from there.
+func (m *Machine) found(mark *receiptMark, b push.Binding) {
+	mark.through = max(mark.through, m.next)
+	m.want(mark, b, math.MaxInt64)
+}
+
+// want marks what a session has not seen, below an offset, and offers what of it
+// waits.
+func (m *Machine) want(mark *receiptMark, b push.Binding, below int64) {
 	u := m.named(b.User)
 	if u == nil {
 		return
@@ -347,7 +362,7 @@ func (m *Machine) connected(mark *receiptMark, b push.Binding, readThrough int64
 	for r := u.first; r != none; {
 		e := m.entries.at(r)
 		r = e.next // leaving may unlink e
-		if !push.Takes(b.Type, m.types.name(e.typ)) || e.origin >= readThrough || m.queued(e) {
+		if !push.Takes(b.Type, m.types.name(e.typ)) || e.origin >= below || m.queued(e) {
 			continue
 		}
 		e.wanted = true

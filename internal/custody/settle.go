@@ -45,8 +45,12 @@ func (m *Machine) deliveredLate(mark *receiptMark, e *entry, g *gateway) {
 }
 
 // failedWhileWriting takes in that an attempt failed of what waits as soon as that
-// is written.
+// is written. Of what is written because it failed, that is known: a gateway that was
+// called says it twice.
 func (m *Machine) failedWhileWriting(mark *receiptMark, e *entry, reason push.Reason) {
+	if e.work != nil && e.work.failed {
+		return
+	}
 	if (e.state == waitPending || e.state == rewritePending) && reason.UsesAttempt() {
 		m.hold(e, mark)
 		e.busy().late = reason
@@ -83,13 +87,15 @@ func (m *Machine) nobodyHere(e *entry) {
 	}
 }
 
-// attemptFailed counts a failed attempt and decides whether there is another.
+// attemptFailed counts a failed attempt and decides whether there is another. That a
+// node cannot be reached is no fault of the message or its user: it lengthens the
+// backoff, and exhausts nothing.
 func (m *Machine) attemptFailed(e *entry) {
 	e.failures++
 	switch limit := m.policy.Retry.MaxAttempts; {
 	case m.expired(e):
 		m.expire(e)
-	case int(e.failures) >= limit:
+	case int(e.failures) >= limit && e.reason != push.Unreachable:
 		m.die(e, push.Exhausted, fmt.Sprintf("%d of %d attempts failed, the last with %s", e.failures, limit, e.reason))
 	case e.wanted && m.restored:
 		m.offerInTurn(e)

@@ -19,7 +19,8 @@ import (
 	"pushgate/internal/push"
 )
 
-// Book knows at which address a life of a node is. ErrUnknownNode: at none.
+// Book knows at which address a life of a node is. directory.ErrOtherLife: at none
+// any more.
 type Book interface {
 	Address(ctx context.Context, node string, life uint64) (string, error)
 }
@@ -68,7 +69,7 @@ func NewCaller(p CallerParams) *Caller {
 	}
 	c.transport = &http.Transport{
 		TLSClientConfig: p.TLS, TLSHandshakeTimeout: p.Timeout,
-		MaxIdleConnsPerHost: perNode, IdleConnTimeout: time.Minute,
+		MaxIdleConnsPerHost: perNode, IdleConnTimeout: 30 * time.Second,
 		DisableCompression: true, ResponseHeaderTimeout: p.Timeout,
 	}
 	c.client = &http.Client{
@@ -82,7 +83,7 @@ func NewCaller(p CallerParams) *Caller {
 func (c *Caller) Close() { c.transport.CloseIdleConnections() }
 
 // Call brings a node a carriage and returns its answer. It blocks for the timeout at
-// most. An error that is directory.ErrUnknownNode says that the node has not that life
+// most. An error that is directory.ErrOtherLife says that the node has not that life
 // any more; with any other, nobody knows what became of the messages.
 func (c *Caller) Call(ctx context.Context, node string, life uint64, carriage *push.Carriage) (*push.Receipt, error) {
 	began := time.Now()
@@ -100,7 +101,7 @@ func (c *Caller) Call(ctx context.Context, node string, life uint64, carriage *p
 	case errors.Is(err, gobreaker.ErrOpenState), errors.Is(err, gobreaker.ErrTooManyRequests):
 		result = resultSkipped
 		err = fmt.Errorf("skipped, as its calls keep failing: %w", err)
-	case errors.Is(err, directory.ErrUnknownNode):
+	case errors.Is(err, directory.ErrOtherLife), errors.Is(err, directory.ErrUnknownNode):
 		result = resultUnknownNode
 	case err != nil:
 		result = resultFailed
@@ -124,7 +125,7 @@ func (c *Caller) breakerOf(node string) *breaker {
 		Name: node, Timeout: skipFor,
 		ReadyToTrip: func(n gobreaker.Counts) bool { return n.ConsecutiveFailures >= failuresInARow },
 		IsExcluded: func(err error) bool {
-			return errors.Is(err, directory.ErrUnknownNode) || errors.Is(err, context.Canceled)
+			return errors.Is(err, directory.ErrOtherLife) || errors.Is(err, directory.ErrUnknownNode) || errors.Is(err, context.Canceled)
 		},
 		OnStateChange: func(node string, _, to gobreaker.State) {
 			if to == gobreaker.StateOpen {

@@ -78,7 +78,10 @@ func TestWhatIsNoGoodAnswerIsAnErrorThatSaysWhy(t *testing.T) {
 		"another node": {func(w http.ResponseWriter, _ *http.Request) { write(w, push.Receipt{Node: "B"}) }, "node.advertise"},
 		"no receipt":   {func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "<html>") }, "understanding the answer"},
 		"a redirect":   {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", http.StatusFound) }, "302"},
-		"too slow":     {func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, "imeout"},
+		"too slow": {func(_ http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body) // only then it is seen that the caller has gone
+			<-r.Context().Done()
+		}, "imeout"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := answering(t, test.handle).Call(t.Context(), "A", 1, carriage())

@@ -21,7 +21,7 @@ type Lookup interface {
 }
 
 // Calls makes one call and returns its answer. It blocks for a bounded time, and is
-// safe for concurrent use. directory.ErrUnknownNode: the node has not that life.
+// safe for concurrent use. directory.ErrOtherLife: the node has not that life.
 type Calls interface {
 	Call(ctx context.Context, node string, life uint64, c *push.Carriage) (*push.Receipt, error)
 }
@@ -57,7 +57,7 @@ type Courier struct {
 // NewCourier returns a courier; Run starts it.
 func NewCourier(p CourierParams) *Courier {
 	return &Courier{
-		p: p, log: p.Logger.With(zap.Int32("partition", p.Partition)), router: NewRouter(p.Policy),
+		p: p, log: p.Logger, router: NewRouter(p.Policy),
 		work: make(chan struct{}, 1), news: make(chan struct{}, 1),
 	}
 }
@@ -157,8 +157,8 @@ func (c *Courier) call(ctx context.Context, call *Call, records Records) {
 	case err == nil:
 		c.change(func(r *Router) { r.Answered(call, answer) })
 	case ctx.Err() != nil: // a successor carries it
-	case errors.Is(err, directory.ErrUnknownNode):
-		c.log.Debug("a node that the directory named is no more", zap.String("node", call.Node), zap.Uint64("life", call.Life))
+	case errors.Is(err, directory.ErrOtherLife):
+		c.log.Debug("a node that the directory named has another life by now", zap.String("node", call.Node), zap.Uint64("life", call.Life))
 		c.change(func(r *Router) { r.NoSuchLife(call) })
 	default:
 		c.log.Debug("call failed", zap.String("node", call.Node), zap.Int("messages", len(call.Offsets)), zap.Error(err))

@@ -26,6 +26,7 @@ type town struct {
 	where   map[string]string
 	slow    map[string]time.Duration // how long a node takes for a call
 	dead    map[string]bool
+	fails   map[string]error
 	trimmed map[int64]bool
 	called  map[string][]int64 // node → offsets
 }
@@ -45,7 +46,7 @@ func (t *town) Lookup(_ context.Context, users []string) []directory.Found {
 
 func (t *town) Call(ctx context.Context, node string, _ uint64, c *push.Carriage) (*push.Receipt, error) {
 	t.mu.Lock()
-	slow, dead := t.slow[node], t.dead[node]
+	slow, dead, fails := t.slow[node], t.dead[node], t.fails[node]
 	t.mu.Unlock()
 	select {
 	case <-ctx.Done():
@@ -54,6 +55,9 @@ func (t *town) Call(ctx context.Context, node string, _ uint64, c *push.Carriage
 	}
 	if dead {
 		return nil, errors.New("connection refused")
+	}
+	if fails != nil {
+		return nil, fails
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -88,7 +92,7 @@ func serving(t *testing.T, f func(x *town, c *Courier)) {
 	synctest.Test(t, func(t *testing.T) {
 		x := &town{
 			where: map[string]string{}, slow: map[string]time.Duration{}, dead: map[string]bool{},
-			trimmed: map[int64]bool{}, called: map[string][]int64{},
+			fails: map[string]error{}, trimmed: map[int64]bool{}, called: map[string][]int64{},
 		}
 		c := NewCourier(CourierParams{
 			Policy:    Policy{Cache: time.Second, CallMessages: 100, CallBytes: 1 << 20, MaxQueued: 1000},
@@ -169,6 +173,20 @@ func TestWhatCannotBeBroughtFails(t *testing.T) {
 		l := take(c, time.Millisecond)
 		assert.Equal(t, []push.Failure{{Offset: 0, Reason: push.Unreachable}}, l.failed)
 		assert.Equal(t, []int64{0}, l.over)
+	})
+}
+
+func TestANodeWithAnotherLifeHasNotTheUserAndOneThatIsNotRegisteredMayHave(t *testing.T) {
+	serving(t, func(x *town, c *Courier) {
+		x.change(func() { x.where["42"], x.fails["A"] = "A", directory.ErrUnknownNode })
+		c.Carry(parcels("42"))
+		assert.Equal(t, []push.Failure{{Offset: 0, Reason: push.Unreachable}}, take(c, time.Millisecond).failed, "it is tried again later")
+		x.change(func() { x.fails["A"] = directory.ErrOtherLife })
+		c.Carry(parcels("42"))
+		assert.Equal(t, learnt{over: []int64{0}}, take(c, time.Millisecond))
+		x.change(func() { x.fails["A"] = nil })
+		c.Carry(parcels("42"))
+		assert.Equal(t, learnt{over: []int64{0}}, take(c, time.Millisecond), "its sessions in that life are gone")
 	})
 }
 

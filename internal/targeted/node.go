@@ -88,7 +88,7 @@ func (r *Router) recall(user string) []*parcel {
 	var back []*parcel
 	for _, n := range r.nodes {
 		for _, p := range n.queue {
-			if p.User == user && p.queued == p.open && !slices.Contains(back, p) {
+			if p.User == user && p.queued == p.open && !p.heard && !slices.Contains(back, p) {
 				back = append(back, p)
 			}
 		}

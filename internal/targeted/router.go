@@ -92,7 +92,7 @@ func (r *Router) Add(now time.Time, message push.Parcel) {
 		r.lines[p.User] = l
 	}
 	if c, ok := r.cache[p.User]; ok && len(l.unsought) == 0 {
-		if now.Before(c.until) {
+		if now.Before(c.until) && anyTakes(c.sessions, p.Type) {
 			r.send(l, p, c.sessions)
 			return
 		}
@@ -193,13 +193,19 @@ func (r *Router) found(now time.Time, user string, sessions []directory.Entry) {
 	}
 	for len(l.unsought) > 0 {
 		p := l.unsought[0]
-		if p.round == r.round && len(sessions) == 0 {
+		if p.round == r.round && (connected || !anyTakes(sessions, p.Type)) {
 			r.seek(user)
 			return
 		}
 		l.unsought = l.unsought[1:]
 		r.send(l, p, sessions)
 	}
+}
+
+// anyTakes says whether one of the sessions takes a type: what was found earlier is
+// not enough to say that nobody does.
+func anyTakes(sessions []directory.Entry, typ string) bool {
+	return slices.ContainsFunc(sessions, func(s directory.Entry) bool { return push.Takes(s.Type, typ) })
 }
 
 // remember keeps what was found for the next messages of the user.
