@@ -178,6 +178,12 @@ func (w *World) zombieActs() {
 		z.readReceipts(1 + w.rng.IntN(4))
 	case 2:
 		z.hearNothing()
+	case 3:
+		if z.courier != nil {
+			z.courier.goOn(1 + w.rng.IntN(4))
+			return
+		}
+		z.carryOut(knowing)
 	default:
 		z.carryOut(knowing)
 	}

@@ -34,6 +34,8 @@ type custodian struct {
 	// answering are the nodes that answer for an offering, where it is steady.
 	answering map[int64][]string
 	life      int // steps a zombie has left
+	courier   *courier
+	heardOf   hearsay
 }
 
 // ordered is an action, and how far the receipts were read when it was asked for.
@@ -75,6 +77,7 @@ func (w *World) takeOver(p *partition) {
 		Policy: w.policy(), Now: c.now(), Requests: c.nextReq, Receipts: c.nextRec, Retry: p.committed.Retry,
 		Heed: p.committed.Receipts, RequestsEnd: c.requestsEnd,
 	}
+	c.start.Policy.Targeted = w.drawMode()
 	p.custodian = c
 	if w.story != nil {
 		w.happens(c.who, "takes over at requests "+strconv.FormatInt(c.nextReq, 10)+", receipts "+strconv.FormatInt(c.start.Heed, 10)+
@@ -89,6 +92,7 @@ func (w *World) takeOver(p *partition) {
 func (c *custodian) restoreWaits() {
 	c.begun = false
 	c.m = custody.NewMachine(c.start)
+	c.courier = newCourier(c)
 	for at := c.start.Retry; at < int64(len(c.p.retry)); at++ {
 		r := &c.p.retry[at]
 		if r.entry.Ends {
@@ -134,6 +138,7 @@ func (c *custodian) readRequests(n int) bool {
 	before := c.nextReq
 	for ; n > 0 && c.nextReq < int64(len(c.p.requests)); n-- {
 		c.m.Request(c.understand(&c.p.requests[c.nextReq]))
+		c.reads(c.nextReq)
 		c.nextReq++
 	}
 	c.m.RequestsRead(c.nextReq)
@@ -170,6 +175,7 @@ func (c *custodian) readReceipts(n int) bool {
 		r := c.p.receipts[c.nextRec].Receipt
 		c.listen(&r)
 		c.m.Receipt(c.nextRec, &r)
+		c.courier.connected(r.Connected)
 		c.nextRec++
 		c.gather()
 	}
@@ -219,6 +225,7 @@ func (c *custodian) readAll() {
 		for n := 0; n < enough && c.carryOut(knowing); n++ {
 			again = true
 		}
+		again = c.courier.drain() || again
 	}
 }
 
@@ -232,6 +239,7 @@ func (c *custodian) gather() {
 		c.lanes[lane] = append(c.lanes[lane], ordered{a, c.nextRec})
 	}
 	c.m.Settled()
+	c.courier.give()
 }
 
 func (c *custodian) restoredYet() {
@@ -318,6 +326,7 @@ func (c *custodian) carryOut(f fate) bool {
 		return true
 	}
 	c.m.Done(o.ID, at)
+	c.courier.stored(&o.Action)
 	c.gather()
 	return true
 }
@@ -472,6 +481,7 @@ func (c *custodian) die() {
 		w.happens(c.who, "is replaced, and goes on")
 	} else {
 		w.happens(c.who, "dies")
+		c.courier.dies()
 	}
 	if c.p.custodian == nil && w.one(2) {
 		w.takeOver(c.p)

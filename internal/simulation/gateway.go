@@ -25,6 +25,16 @@ type gateway struct {
 	asleepUntil, laggingUntil int
 	// stuck: it lives, and never reads again.
 	stuck bool
+	// dead: it lives no more.
+	dead bool
+
+	// called: it is told to be called; its workers follow.
+	called bool
+	// life in the directory; left are sessions that have ended and may be in there.
+	life uint64
+	left []*session
+	// delivered are messages that it remembers.
+	delivered map[int]bool
 }
 
 // worker is the delivery of one partition.
@@ -45,6 +55,16 @@ type worker struct {
 	// stand in durable receipts; below told, in ones that settle them.
 	owned        []owned
 	listed, told int
+
+	// unnamed: it has begun to read, or to be called, and not named the sessions that
+	// are there yet. Stints counts how often.
+	unnamed bool
+	stints  int64
+	// cutIn is the stint of the receipt under way; stintFrom is the first receipt of
+	// this stint, negative if it has none.
+	cutIn, stintFrom int64
+	// carried are the offsets it was called with; the value says whether it took it.
+	carried map[int64]bool
 }
 
 type owned struct {
@@ -83,11 +103,14 @@ func (g *gateway) prepare(number int32, added bool) bool {
 	switch {
 	case added:
 		at = 0
-	case at < 0, end-at > w.nature.maxCatchUp:
+	case at < 0, g.node.committed[number].called, end-at > w.nature.maxCatchUp:
 		at = end
 	}
-	g.node.committed[number] = position{at, g.epoch}
-	wk := &worker{number: number, ledger: ledger.New(at, nil), position: at}
+	g.node.committed[number] = position{at, g.epoch, g.called}
+	wk := &worker{number: number, ledger: ledger.New(at, nil), position: at, stintFrom: -1}
+	if g.called {
+		wk.ledger.Call()
+	}
 	g.workers = append(g.workers, wk)
 	if w.mayDie(20) {
 		w.happens(g.who, "dies before it has announced itself")
@@ -115,8 +138,11 @@ func (g *gateway) now() time.Time { return g.w.now.Add(g.skew) }
 // read looks at so many requests: it begins a batch, goes on with one, or ends it.
 func (g *gateway) read(wk *worker, n int) {
 	p := g.w.partitions[wk.number]
-	if g.laggingUntil > g.w.step && !g.w.healed {
+	if g.laggingUntil > g.w.step && !g.w.healed || wk.ledger.Called() {
 		return
+	}
+	if wk.unnamed {
+		g.name(wk)
 	}
 	if !wk.reading {
 		end := int64(len(p.requests))
@@ -137,7 +163,7 @@ func (g *gateway) read(wk *worker, n int) {
 }
 
 func (g *gateway) readAll(wk *worker) {
-	if g.stuck {
+	if g.stuck || wk.ledger.Called() {
 		return
 	}
 	for wk.reading || wk.position < int64(len(g.w.partitions[wk.number].requests)) {
@@ -172,8 +198,15 @@ func (g *gateway) deliver(wk *worker, r *request) {
 	wk.owned = append(wk.owned, owned{offset: m.Offset})
 	g.w.tell(note{who: g.who, what: "has the user", message: r.message, partition: wk.number, offset: m.Offset})
 	var to push.Reporter = wk.ledger
+	if g.w.nature.remembers {
+		to = &reminder{g: g, message: r.message, r: to}
+	}
+	if g.remembers(r.message) {
+		to.Report(&m, push.Done, push.ReasonNone)
+		return
+	}
 	if takers > 1 {
-		to = &chorus{r: wk.ledger, left: takers}
+		to = &chorus{r: to, left: takers}
 	}
 	for _, s := range sessions {
 		if push.Takes(s.typ, m.Type) {
@@ -222,10 +255,16 @@ func (g *gateway) join() {
 }
 
 func (g *gateway) connect(user, typ string, acks bool) {
-	g.sessions[numberOf(user)] = append(g.sessions[numberOf(user)], &session{user: user, typ: typ, acks: acks})
-	wk := g.workers[push.Home(user, int32(len(g.workers)))] //nolint:gosec // one or two
+	g.w.directory.sessions++
+	s := &session{user: user, typ: typ, acks: acks, epoch: g.w.directory.sessions, since: g.w.now}
+	g.sessions[numberOf(user)] = append(g.sessions[numberOf(user)], s)
 	g.w.tell(note{who: g.who, what: "a client connects for " + typ, message: everybody, user: user, offset: -1})
-	wk.ledger.Connected(push.Binding{User: user, Type: typ})
+	g.homeOf(user).ledger.Connected(s.binding())
+}
+
+// homeOf returns the worker of a user's home.
+func (g *gateway) homeOf(user string) *worker {
+	return g.workers[push.Home(user, int32(len(g.workers)))] //nolint:gosec // one or two
 }
 
 // someoneLeaves lets a session end.
@@ -246,6 +285,9 @@ func (g *gateway) leave(s *session) {
 	user := numberOf(s.user)
 	g.sessions[user] = slices.DeleteFunc(slices.Clone(g.sessions[user]), func(o *session) bool { return o == s })
 	s.end()
+	if s.entered {
+		g.left = append(g.left, s)
+	}
 	g.w.tell(note{who: g.who, what: "a client for " + s.typ + " leaves", message: everybody, user: s.user, offset: -1})
 }
 
@@ -253,12 +295,15 @@ func (g *gateway) leave(s *session) {
 func (g *gateway) cut(wk *worker) {
 	r := wk.ledger.Cut()
 	r.Node, r.Epoch = g.node.name, g.epoch
-	wk.encoded = r.AppendBinary(nil)
+	wk.encoded, wk.cutIn = r.AppendBinary(nil), wk.stints
 	wk.writing = &r
 }
 
 // append writes the receipt under way into the log.
 func (g *gateway) append(wk *worker) {
+	if wk.stintFrom < 0 && wk.cutIn == wk.stints {
+		wk.stintFrom = int64(len(g.w.partitions[wk.number].receipts))
+	}
 	g.w.partitions[wk.number].addReceipt(g.w, wk.encoded)
 	wk.list(wk.writing)
 	g.checkThrough(wk)
@@ -334,11 +379,7 @@ func (wk *worker) list(r *push.Receipt) {
 
 // commit commits how far each partition is settled.
 func (g *gateway) commit() {
-	for _, wk := range g.workers {
-		at := wk.ledger.Committable()
-		g.checkCommit(wk, at)
-		g.node.committed[wk.number] = position{at, g.epoch}
-	}
+	g.commitAll()
 	g.w.happens(g.who, commits)
 	if g.node.process != g && g.w.one(2) {
 		g.w.happens(g.who, "leaves at the sight of a later process of its name")
@@ -398,16 +439,30 @@ func (g *gateway) goodbye() {
 		g.written(wk)
 	}
 	if g.node.process == g {
-		for _, wk := range g.workers {
-			at := wk.ledger.Committable()
-			g.checkCommit(wk, at)
-			g.node.committed[wk.number] = position{at, g.epoch}
-		}
+		g.commitAll()
+	}
+	if w, r := g.w, &g.w.directory; !r.away(w) {
+		r.leases = slices.DeleteFunc(r.leases, func(l *lease) bool { return l.node == g.node.name && l.life == g.life })
 	}
 	g.gone()
 }
 
+// commitAll commits how far each partition is settled. One that is called has no
+// position, and commits that.
+func (g *gateway) commitAll() {
+	for _, wk := range g.workers {
+		if wk.ledger.Called() {
+			g.node.committed[wk.number] = position{int64(len(g.w.partitions[wk.number].requests)), g.epoch, true}
+			continue
+		}
+		at := wk.ledger.Committable()
+		g.checkCommit(wk, at)
+		g.node.committed[wk.number] = position{at, g.epoch, false}
+	}
+}
+
 func (g *gateway) gone() {
+	g.dead = true
 	if g.node.process == g {
 		g.node.process = nil
 	}

@@ -16,6 +16,9 @@ func (w *World) heal() {
 	for len(w.late) > 0 && w.failure == nil {
 		w.arrive()
 	}
+	for len(w.visits) > 0 && w.failure == nil {
+		w.lateVisit()
+	}
 	w.zombies = nil
 	for _, g := range slices.Clone(w.gateways) {
 		if g.node.process != g {
@@ -37,6 +40,8 @@ func (w *World) heal() {
 	}
 	w.oneIsStuck()
 	w.happens("world", "everything works again")
+	w.settleModes()
+	w.absentAreAbsent()
 	w.everyoneConnects()
 	w.calmDown()
 	if w.failure == nil && w.revenant && !w.quiet() {
@@ -48,12 +53,16 @@ func (w *World) heal() {
 
 // calmDown lets the world run until it is quiet, or for as long as patience lasts.
 func (w *World) calmDown() {
-	for seconds := 0; w.failure == nil && seconds < patience; {
+	for seconds, rounds := 0, 0; w.failure == nil && seconds < patience; rounds++ {
 		grew := w.round()
 		if w.failure != nil || w.quiet() {
 			return
 		}
+		if w.nature.routed() && rounds > restlessAfter {
+			w.broken(comesToRest, everybody, "it goes on for %d rounds, in which no time passes", rounds)
+		}
 		if !grew {
+			rounds = 0
 			seconds++
 			w.now = w.now.Add(second)
 		}
@@ -101,6 +110,7 @@ func (w *World) everyoneConnects() {
 // more than heartbeats.
 func (w *World) round() bool {
 	before := w.lengths()
+	w.settleModes()
 	for _, g := range w.gateways {
 		for _, wk := range g.workers {
 			g.readAll(wk)
@@ -141,11 +151,14 @@ func (w *World) lengths() int {
 func (w *World) quiet() bool {
 	for _, p := range w.partitions {
 		s := p.custodian.m.Stats()
+		if !p.custodian.courier.idle() {
+			return false
+		}
 		if s.InFlight+s.Waiting+s.Pending > 0 || s.Next < int64(len(p.requests)) {
 			return false
 		}
 		for _, g := range w.gateways[:w.reading()] {
-			if g.workers[p.number].position < int64(len(p.requests)) || g.workers[p.number].ledger.Unsettled() > 0 {
+			if wk := g.workers[p.number]; !wk.ledger.Called() && wk.position < int64(len(p.requests)) || wk.ledger.UnderWay() > 0 {
 				return false
 			}
 		}

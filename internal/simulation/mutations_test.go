@@ -8,6 +8,11 @@ const (
 	waitLog  = "internal/custody/waitlog.go"
 	window   = "internal/custody/window.go"
 	strict   = "internal/custody/strict.go"
+	carry    = "internal/custody/carry.go"
+	router   = "internal/targeted/router.go"
+	nodes    = "internal/targeted/node.go"
+	goneOnes = "internal/targeted/gone.go"
+	calledBy = "internal/delivery/ledger/called.go"
 	ledgers  = "internal/delivery/ledger/ledger.go"
 	tracker  = "internal/offsets/tracker.go"
 	receipts = "internal/push/receipt.go"
@@ -30,12 +35,24 @@ const (
 //   - that in strict order an offering supersedes its raw request: that one waits for
 //     its turn behind it, and comes as a repeat;
 //   - that what belongs elsewhere moves before it waits: it moves when its wait is
-//     written.
+//     written;
+//   - that an answer does not say how its gateway takes requests: its next receipt does;
+//   - that users of whom messages wait are asked about after a takeover: sessions that
+//     are entered are named. Only where custodians that call nobody come in between, and
+//     gateways do not hear of it, nobody is; that takes longer than a history here;
+//   - that a look-up which had begun is not enough for whoever is looked for again:
+//     sessions that are entered are named;
+//   - that a message is looked up twice at most: sessions that are gone end it;
+//   - that what could not be brought is not looked up a second time: it costs one more
+//     call, and the failure counts all the same;
+//   - that a failed call, and an answer that lists nothing, forget what was found: it is
+//     looked up a second time anyway, or forgotten a second later.
 func mutations() []mutation {
 	var all []mutation
 	for _, list := range [][]mutation{
 		evidenceMutations(), settleMutations(), actionMutations(), machineMutations(), orderMutations(),
 		ledgerMutations(), trackerMutations(), codecMutations(),
+		carryMutations(), routerMutations(), nodeMutations(), calledMutations(),
 	} {
 		all = append(all, list...)
 	}
@@ -376,7 +393,7 @@ func ledgerMutations() []mutation {
 		},
 		{
 			"an offset is settled after its receipt is durable", ledgers,
-			"\tdelete(l.underWay, m.Offset)\n\tswitch s {", "\tdelete(l.underWay, m.Offset)\n\tl.tracker.Settle(m.Offset)\n\tswitch s {",
+			"\tdelete(l.underWay, m.Offset)\n\tl.say(", "\tdelete(l.underWay, m.Offset)\n\tl.tracker.Settle(m.Offset)\n\tl.say(",
 		},
 		{
 			"a failed offset is settled by its receipt", ledgers,
@@ -487,6 +504,284 @@ func codecMutations() []mutation {
 		{
 			"a wait says until when", retry,
 			"h.addTime(HeaderDue, w.Due)", "h.addTime(HeaderDue, w.Expires)",
+		},
+	}
+}
+
+func carryMutations() []mutation {
+	return []mutation{
+		{
+			"a request is the courier's until that is done with it", carry,
+			"e.busy().claims = append(e.work.claims, m.courier)", "_ = e",
+		},
+		{
+			"what was read while restoring is carried", carry,
+			"\t\t\tm.parcels = append(m.parcels, m.parcelOf(e))\n\t\t}\n\t}\n}\n\nfunc (m *Machine) parcelOf", "\t\t\t_ = e\n\t\t}\n\t}\n}\n\nfunc (m *Machine) parcelOf",
+		},
+		{
+			"what a gateway answers for is left to it when the courier is through", carry,
+			"\t\t\tm.noLonger(e, m.courier)\n", "\t\t\te.work.claims = nil\n\t\t\tm.giveBack(e)\n",
+		},
+		{
+			"an answer is heard", carry,
+			"m.heard(mark, m.gatewayOf(&answer), &answer)", "_ = mark",
+		},
+		{
+			"the answer of an earlier life claims nothing", carry,
+			"m.heard(mark, m.gatewayOf(&answer), &answer)", "m.heard(mark, &gateway{node: answer.Node, epoch: answer.Epoch}, &answer)",
+		},
+		{
+			"a call that failed is a failed attempt", carry,
+			"status: wordFailed, reason: f.Reason, mark: mark})", "status: wordFailed, reason: push.Offline, mark: mark})",
+		},
+		{
+			"what waits is offered when its user is found", carry,
+			"\t\tm.found(mark, b)\n", "\t\t_ = b\n",
+		},
+		{
+			"a gateway that begins to read has read what it says", carry,
+			"g.called, g.readThrough, g.progressed = r.Called, r.ReadThrough, m.observed", "g.called, g.progressed = r.Called, m.observed",
+		},
+		{
+			"a gateway that begins to read, or to be called, is known to", carry,
+			"g.called, g.readThrough, g.progressed = r.Called, r.ReadThrough, m.observed", "g.readThrough, g.progressed = r.ReadThrough, m.observed",
+		},
+		{
+			"who reads is said anew when it changes", carry,
+			"\tm.modes++\n", "",
+		},
+		{
+			"gateways that are called are no readers", carry,
+			"if !g.called {", "if !g.called || node != \"\" {",
+		},
+		{
+			"nobody waits until a gateway that is called has read", evidence,
+			"if g.called && m.courier != nil {", "if false {",
+		},
+		{
+			"who calls nobody waits for gateways that are called", evidence,
+			"if g.called && m.courier != nil {", "if g.called {",
+		},
+		{
+			"a session of a called gateway has seen nothing", evidence,
+			"\t\tif r.Called {\n\t\t\tm.found(mark, b)\n\t\t} else {", "\t\tif r.Called && false {\n\t\t\tm.found(mark, b)\n\t\t} else {",
+		},
+		{
+			"a wait ahead of what was read is found, too", evidence,
+			"m.want(mark, b, math.MaxInt64)", "m.want(mark, b, m.next+0*math.MaxInt)",
+		},
+		{
+			"a change of how a gateway takes requests is noticed", evidence,
+			"if r.Called != g.called {", "if false {",
+		},
+		{
+			"a gateway that has come is known to whoever calls", evidence,
+			"\t\tm.gateways[r.Node] = g\n\t\tm.modes++\n", "\t\tm.gateways[r.Node] = g\n",
+		},
+		{
+			"a gateway that has gone is known to whoever calls", evidence,
+			"\tdelete(m.gateways, g.node)\n\tm.modes++\n", "\tdelete(m.gateways, g.node)\n",
+		},
+	}
+}
+
+func routerMutations() []mutation {
+	return []mutation{
+		{
+			"what was found is not used for a type that nobody there takes", router,
+			"if now.Before(c.until) && anyTakes(c.sessions, p.Type) {", "if now.Before(c.until) {",
+		},
+		{
+			"what was found is not used behind what is to be looked up", router,
+			"ok && len(l.unsought) == 0 {", "ok {",
+		},
+		{
+			"gateways that read are not called", router,
+			"push.Takes(s.Type, p.Type) && !r.readers[s.Node] {", "push.Takes(s.Type, p.Type) {",
+		},
+		{
+			"who was said to read before reads no more", router,
+			"r.readers = make(map[string]bool, len(nodes))", "if r.readers == nil {\n\t\tr.readers = make(map[string]bool, len(nodes))\n\t}",
+		},
+		{
+			"what was found is forgotten when a session is opened", router,
+			"func (r *Router) Connected(user string) {\n\tdelete(r.cache, user)\n", "func (r *Router) Connected(user string) {\n",
+		},
+		{
+			"a session that was opened during a look-up is looked for again", router,
+			"\t\tr.sought[user] = true\n", "\t\tr.sought[user] = false\n",
+		},
+		{
+			"a user is looked for again after their message was stored", router,
+			"\tr.again[user] = r.round\n", "\tif _, ok := r.again[user]; !ok {\n\t\tr.again[user] = r.round\n\t}\n",
+		},
+		{
+			"who is found by looking again is told of", router,
+			"r.present(user, sessions)\n\t\t} else", "_ = sessions\n\t\t} else",
+		},
+		{
+			"a look-up that failed says nothing", router,
+			"\t\t\tr.ask = append(r.ask, users[i])\n\t\t\tcontinue\n", "",
+		},
+		{
+			"nobody there is not taken from a look-up that had begun before", router,
+			"if p.round == r.round && (connected || !anyTakes(sessions, p.Type)) {", "if p.round == r.round && connected {",
+		},
+		{
+			"a device that was named during a look-up is not left out", router,
+			"if p.round == r.round && (connected || !anyTakes(sessions, p.Type)) {", "if p.round == r.round && !anyTakes(sessions, p.Type) {",
+		},
+		{
+			"who is not where the directory says is looked up once more", router,
+			"if !p.heard && len(p.sessions) > 0 && p.looks == 1 {", "if !p.heard && len(p.sessions) > 0 && p.looks == 0 {",
+		},
+		{
+			"what a gateway has is not looked up again", router,
+			"if !p.heard && len(p.sessions) > 0 && p.looks == 1 {", "if len(p.sessions) > 0 && p.looks == 1 {",
+		},
+		{
+			"all gateways of a user have answered before nothing more is done", router,
+			"if p.open--; p.open > 0 {", "if p.open--; p.open > 0 && p.heard && false {",
+		},
+		{
+			"what is behind a message that is looked up again goes behind it", router,
+			"\tif l.sent > 0 {\n", "\tif l.sent > 1<<30 {\n",
+		},
+		{
+			"what is looked up again is in order", router,
+			"return cmp.Compare(a.Offset, b.Offset) })\n\tr.seek", "return cmp.Compare(b.Offset, a.Offset) })\n\tr.seek",
+		},
+		{
+			"who is to be looked up again is asked for", router,
+			"b.Offset) })\n\tr.seek(p.User)\n", "b.Offset) })\n",
+		},
+		{
+			"the end of a parcel is told", router,
+			"last.Over = append(last.Over, p.Offset)", "_ = last",
+		},
+		{
+			"sessions that are gone are not found again", router,
+			"r.gone.less(f.Entries)", "f.Entries",
+		},
+		{
+			"a session is gone only by its own name", goneOnes,
+			"func nameOf(e directory.Entry) sessionOf { return sessionOf{lifeOf{e.Node, e.Life}, e.Epoch} }",
+			"func nameOf(e directory.Entry) sessionOf { return sessionOf{lifeOf{e.Node, e.Life}, 0} }",
+		},
+		{
+			"a session of another life is another", goneOnes,
+			"func nameOf(e directory.Entry) sessionOf { return sessionOf{lifeOf{e.Node, e.Life}, e.Epoch} }",
+			"func nameOf(e directory.Entry) sessionOf { return sessionOf{lifeOf{e.Node, 0}, e.Epoch / 8} }",
+		},
+		{
+			"a session that is gone is remembered", goneOnes,
+			"\tg.young[nameOf(e)] = true\n", "\tg.young[nameOf(e)] = false\n",
+		},
+	}
+}
+
+func nodeMutations() []mutation {
+	return []mutation{
+		{
+			"what a node does not list it does not have", nodes,
+			"\t\t\tr.notThere(c, p)\n", "\t\t\tp.heard = true\n",
+		},
+		{
+			"what a node lists it has", nodes,
+			"\t\t\tp.heard = true\n\t\t} else {", "\t\t\tp.heard = p.looks > 9\n\t\t} else {",
+		},
+		{
+			"an answer is told", nodes,
+			"if len(words.listed) > 0 {", "if len(words.listed) > 1<<30 {",
+		},
+		{
+			"a call that failed does not say that nobody is there", nodes,
+			"\tr.news = append(r.news, failed(c.Node, c.parcels, push.Unreachable))\n", "\tfor _, p := range c.parcels {\n\t\tr.notThere(c, p)\n\t}\n",
+		},
+		{
+			"only sessions of the node that was called are gone", nodes,
+			"if s.Node == c.Node && s.Life == c.Life {", "if true {",
+		},
+		{
+			"a node is called with what it was to be called with", nodes,
+			"\t\tc.Offsets = append(c.Offsets, p.Offset)\n", "\t\tc.Offsets = append(c.Offsets, max(p.Offset-1, 0))\n",
+		},
+		{
+			"what was not called with yet goes into the next call", nodes,
+			"n.queue = n.queue[len(c.parcels):]; len(n.queue) == 0 {", "n.queue = nil; len(n.queue) == 0 {",
+		},
+		{
+			"a node is called again when there is more for it", nodes,
+			"\t\tr.calling = append(r.calling, n)\n", "\t\tif len(r.nodes) < 2 {\n\t\t\tr.calling = append(r.calling, n)\n\t\t}\n",
+		},
+		{
+			"to a node one call is under way at a time", nodes,
+			"case n.call != nil || n.ready:", "case n.ready:",
+		},
+		{
+			"what a gateway has is not recalled", nodes,
+			"p.queued == p.open && !p.heard &&", "p.queued == p.open &&",
+		},
+		{
+			"what is recalled is not called with", nodes,
+			"n.queue = slices.DeleteFunc(n.queue, func(p *parcel) bool { return slices.Contains(back, p) })", "_ = n",
+		},
+		{
+			"what is beyond the bound fails", nodes,
+			"\t\tr.fail(to.node, []*parcel{p}, push.Unreachable)\n\t\treturn\n", "\t\treturn\n",
+		},
+		{
+			"an answer keeps its words", nodes,
+			"w.Delivered, w.Held, w.Queued = take(r.Delivered), take(r.Held), take(r.Queued)", "w.Delivered, w.Held, w.Queued = take(r.Delivered), take(r.Held), nil",
+		},
+		{
+			"an answer keeps its failures", nodes,
+			"\t\t\tw.Failed = append(w.Failed, f)\n", "",
+		},
+		{
+			"an answer says whose it is", nodes,
+			"push.Receipt{Node: r.Node, Epoch: r.Epoch, Called: r.Called}", "push.Receipt{Node: r.Node, Called: r.Called}",
+		},
+	}
+}
+
+func calledMutations() []mutation {
+	return []mutation{
+		{
+			"what becomes of what was carried here is said", calledBy,
+			"\tl.say(m.Offset, w.Status, w.Reason)\n", "",
+		},
+		{
+			"a partition that is called says so", ledgers,
+			"if r.Called = l.called; !l.called {", "if !l.called {",
+		},
+		{
+			"reading begins where custodians have settled all", calledBy,
+			"\tl.readThrough = start\n", "\tl.readThrough = max(start, l.readThrough)\n",
+		},
+		{
+			"what is read again is tracked again", calledBy,
+			"l.tracker = offsets.New(start)", "l.tracker = offsets.New(max(start, l.tracker.Committable()))",
+		},
+		{
+			"a session that can be found is named", calledBy,
+			"\tif l.called {\n\t\tl.bind(b)\n\t}\n", "",
+		},
+		{
+			"sessions are named again when reading begins or ends", calledBy,
+			"\tfor _, b := range sessions {\n\t\tl.bind(b)\n\t}\n", "\t_ = sessions\n",
+		},
+		{
+			"what is under way when reading ends is listed", ledgers,
+			"if !listed && (l.called || offset < r.ReadThrough) {", "if !listed && !l.called && offset < r.ReadThrough {",
+		},
+		{
+			"a carriage keeps its records", "internal/push/carriage.go",
+			"[][]byte{r.Key, r.Value, r.Headers.raw} {", "[][]byte{r.Key, r.Value, nil} {",
+		},
+		{
+			"a receipt keeps that its gateway is called", receipts,
+			"presence |= calledFlag", "presence |= 0",
 		},
 	}
 }

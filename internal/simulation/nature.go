@@ -49,6 +49,7 @@ type nature struct {
 	// queueLimit is what a session accepts before it is too slow.
 	queueLimit int
 	policy     custody.Policy
+	ways
 }
 
 // keepsOrder says whether the order of messages can be promised: it is strict, no

@@ -104,8 +104,9 @@ func (c *custodian) checkAction(a *custody.Action) {
 // checkSteady: a machine asks for a write in a world where no gateway dies or lags.
 func (c *custodian) checkSteady(a *custody.Action, origin *request) {
 	if a.Kind == custody.MakeWait && a.Reason == push.Offline && a.Attempt > 0 {
+		c.checkCalled(a, origin)
 		for _, g := range c.w.gateways {
-			if at := g.workers[c.p.number].position; at <= a.Origin {
+			if at := g.workers[c.p.number].position; at <= a.Origin && c.knowsToRead(g) {
 				c.w.broken(judgedByAll, origin.message, "offering %d/%d waits, and %s has read to %d", c.p.number, a.Origin, g.who, at)
 			}
 		}
@@ -120,17 +121,24 @@ func (c *custodian) listen(r *push.Receipt) {
 	if !c.w.nature.steady {
 		return
 	}
+	c.learnModes(r)
+	c.learnWords(r)
+}
+
+// learnWords notes what a receipt, or an answer, says of offerings.
+func (c *custodian) learnWords(r *push.Receipt) {
 	if c.answering == nil {
 		c.answering = make(map[int64][]string)
 	}
 	for _, list := range [][]int64{r.Held, r.Queued} {
 		for _, o := range list {
-			if !slices.Contains(r.Delivered, o) && !slices.ContainsFunc(r.Failed, func(f push.Failure) bool { return f.Offset == o }) {
+			if !c.heardOf.isOver(r.Node, o) && !slices.Contains(r.Delivered, o) && !slices.ContainsFunc(r.Failed, func(f push.Failure) bool { return f.Offset == o }) {
 				c.answering[o] = append(c.answering[o], r.Node)
 			}
 		}
 	}
 	ends := func(o int64) {
+		c.heardOf.isOverNow(c.w, r.Node, o)
 		c.answering[o] = slices.DeleteFunc(c.answering[o], func(node string) bool { return node == r.Node })
 	}
 	for _, o := range r.Delivered {
@@ -146,7 +154,7 @@ func (c *custodian) heard(receipt int64) bool { return receipt >= c.start.Heed &
 
 // checkThrough: a receipt of a gateway is durable.
 func (g *gateway) checkThrough(wk *worker) {
-	for wk.listed < len(wk.owned) && wk.owned[wk.listed].offset < wk.writing.ReadThrough {
+	for wk.cutIn == wk.stints && wk.listed < len(wk.owned) && wk.owned[wk.listed].offset < wk.writing.ReadThrough {
 		o := wk.owned[wk.listed]
 		if !o.listed {
 			g.w.broken(throughIsEvidence, g.w.partitions[wk.number].requests[o.offset].message,
@@ -242,7 +250,9 @@ func (w *World) checkEnd() {
 			w.broken(allCommittable, p.unsettledMessage(), "partition %d is committed to %+v of %+v", p.number, p.committed, want)
 		}
 		for _, g := range w.gateways[:w.reading()] {
-			if at := g.workers[p.number].ledger.Committable(); at != int64(len(p.requests)) {
+			if wk := g.workers[p.number]; wk.ledger.Called() {
+				continue
+			} else if at := wk.ledger.Committable(); at != int64(len(p.requests)) {
 				w.broken(allCommittable, everybody, "%s has settled partition %d to %d of %d", g.who, p.number, at, len(p.requests))
 			}
 		}

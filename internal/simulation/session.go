@@ -1,6 +1,8 @@
 package simulation
 
 import (
+	"time"
+
 	"pushgate/internal/push"
 )
 
@@ -16,7 +18,16 @@ type session struct {
 	// queue is accepted and not written; unacked is written; overdue was failed
 	// for want of an acknowledgement, which may come late.
 	queue, unacked, overdue []item
+
+	// epoch names it in the directory. Entered: its node has entered it there; found:
+	// and has said so.
+	epoch          uint64
+	since          time.Time
+	entered, found bool
+	enteredAt      int // step
 }
+
+func (s *session) binding() push.Binding { return push.Binding{User: s.user, Type: s.typ} }
 
 // item is one message under way to a session.
 type item struct {

@@ -71,6 +71,8 @@ type World struct {
 	nodes      []*node
 	zombies    []*custodian
 	late       []func() // writes that were given up and are still under way
+	visits     []func() // calls that were given up and are still under way
+	directory  register
 
 	story   *story
 	failure *Failure
@@ -82,18 +84,21 @@ type node struct {
 	name      string
 	epoch     int64
 	committed []position // by partition
+	targeted  bool       // it is to be called, where all custodians do so
 	process   *gateway   // the one started last; nil if none
 }
 
-// position with the epoch that has committed it; the offset is negative where
-// nobody has.
+// position with the epoch that has committed it, and whether that was called; the
+// offset is negative where nobody has.
 type position struct {
 	offset, epoch int64
+	called        bool
 }
 
 func newWorld(seed uint64, told bool) *World {
 	rng := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // it must be the same each time
 	w := &World{seed: seed, rng: rng, now: epoch0, nature: drawNature(rng)}
+	drawWays(seed, &w.nature)
 	if told {
 		w.story = &story{}
 	}
@@ -106,7 +111,7 @@ func (w *World) begin() {
 		w.partitions = append(w.partitions, &partition{number: int32(number)})
 	}
 	for i := range w.nature.gateways {
-		n := &node{name: string(rune('A' + i))}
+		n := &node{name: string(rune('A' + i)), targeted: w.nature.routing == called || w.nature.routing == mixed && !w.one(4)}
 		w.nodes = append(w.nodes, n)
 		w.start(n)
 	}
@@ -167,6 +172,10 @@ func (w *World) play() {
 func (w *World) happen() {
 	if len(w.zombies) > 0 && w.one(4) {
 		w.zombieActs()
+		return
+	}
+	if w.nature.routed() && w.one(3) {
+		w.route()
 		return
 	}
 	n := w.rng.IntN(100)
@@ -260,6 +269,9 @@ func (w *World) pass(d time.Duration) {
 
 func (w *World) everybodyKeepsUp() {
 	for _, g := range w.gateways {
+		if w.nature.routed() && g.life != 0 {
+			g.renew(w.directory.lease(g.node.name, g.life))
+		}
 		for _, wk := range g.workers {
 			g.readAll(wk)
 			g.sayAll(wk)
