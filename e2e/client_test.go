@@ -165,10 +165,12 @@ type roamer struct {
 	stop  context.CancelFunc
 	done  chan struct{}
 
-	mu    sync.Mutex
-	seen  map[string]int
-	first []string // ids in the order in which they were first seen
-	conn  *websocket.Conn
+	mu     sync.Mutex
+	seen   map[string]int
+	first  []string  // ids in the order in which they were first seen
+	last   time.Time // when the last of them was
+	conn   *websocket.Conn
+	opened int // connections
 }
 
 func roam(t *testing.T, user string, nodes ...*node) *roamer {
@@ -211,6 +213,7 @@ func (r *roamer) listen(ctx context.Context, conn *websocket.Conn) {
 	defer func() { _ = conn.CloseNow() }()
 	r.mu.Lock()
 	r.conn = conn
+	r.opened++
 	r.mu.Unlock()
 	for {
 		_, data, err := conn.Read(ctx)
@@ -223,7 +226,7 @@ func (r *roamer) listen(ctx context.Context, conn *websocket.Conn) {
 		}
 		r.mu.Lock()
 		if r.seen[f.ID]++; r.seen[f.ID] == 1 {
-			r.first = append(r.first, f.ID)
+			r.first, r.last = append(r.first, f.ID), time.Now()
 		}
 		r.mu.Unlock()
 		ack, _ := json.Marshal(map[string][]string{"ack": {f.ID}})
@@ -258,6 +261,20 @@ func (r *roamer) missing(want []string) []string {
 		}
 	}
 	return m
+}
+
+// connections counts those that were opened.
+func (r *roamer) connections() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.opened
+}
+
+// lastSeen is when the last message came that had not come before.
+func (r *roamer) lastSeen() time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.last
 }
 
 // firsts returns the ids in the order in which they were first seen.

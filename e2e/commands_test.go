@@ -22,7 +22,7 @@ func finished(t *testing.T, exit int, env map[string]string, args ...string) str
 }
 
 func TestTheToolsWorkTogether(t *testing.T) {
-	onEachBroker(t, func(t *testing.T, d *deployment) {
+	onEachBrokerByBroadcast(t, func(t *testing.T, d *deployment) {
 		n := d.node("a")
 		env := d.env()
 		listening := run(t, "listen", nil, "listen", "--user", "42", "--url", "ws://"+n.gateway, "--count", "3", "--for", "20s")

@@ -12,6 +12,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"pushgate/internal/directory"
 )
 
 // partitions of the topics of most tests.
@@ -23,6 +25,7 @@ type deployment struct {
 	brokers  []string
 	prefix   string
 	extra    map[string]string // environment of each process
+	redis    string            // address of the directory; empty where routing is broadcast
 	producer *kgo.Client
 }
 
@@ -39,6 +42,41 @@ func deployWith(t *testing.T, brokers []string, env map[string]string, options .
 	apply := run(t, "topics", d.env(), "topics", "apply", "--partitions", fmt.Sprint(partitions))
 	require.Zero(t, apply.exit(60*time.Second), apply.out.String())
 	return d.connectProducer(options...)
+}
+
+// internalToken is what nodes of a targeted deployment show each other.
+const internalToken = "of-the-nodes"
+
+// deployTargeted makes a deployment with targeted routing, on the directory that the
+// tests share.
+func deployTargeted(t *testing.T, brokers []string) *deployment {
+	t.Helper()
+	return deployOn(t, brokers, sharedDirectory(t))
+}
+
+// deployBy makes a deployment with the routing asked for.
+func deployBy(t *testing.T, brokers []string, targeted bool) *deployment {
+	t.Helper()
+	if targeted {
+		return deployTargeted(t, brokers)
+	}
+	return deploy(t, brokers)
+}
+
+// deployOn makes a deployment with targeted routing, on a directory of one's own.
+func deployOn(t *testing.T, brokers []string, redis directory.RedisConfig, options ...kgo.Opt) *deployment {
+	t.Helper()
+	d := deployWith(t, brokers, map[string]string{
+		"PUSHGATE_ROUTING_MODE":                "targeted",
+		"PUSHGATE_DIRECTORY_REDIS_MODE":        redis.Mode,
+		"PUSHGATE_DIRECTORY_REDIS_ADDR":        strings.Join(redis.Addr, ","),
+		"PUSHGATE_DIRECTORY_REDIS_MASTER_NAME": redis.MasterName,
+		"PUSHGATE_DIRECTORY_REDIS_TIMEOUT":     redis.Timeout.String(),
+		"PUSHGATE_INTERNAL_TOKEN":              internalToken,
+	}, options...)
+	d.redis = redis.Addr[0]
+	d.extra["PUSHGATE_DIRECTORY_REDIS_KEY_PREFIX"] = d.prefix
+	return d
 }
 
 func (d *deployment) connectProducer(options ...kgo.Opt) *deployment {

@@ -40,7 +40,7 @@ func TestAProducerOnLibrdkafkaWithItsOwnPartitionerIsServed(t *testing.T) {
 		t.Logf("not run with librdkafka: set %s to a Python that has confluent-kafka", pythonVariable)
 		return
 	}
-	onEachBroker(t, func(t *testing.T, d *deployment) {
+	onEachBrokerByBroadcast(t, func(t *testing.T, d *deployment) {
 		n := d.node("a")
 		const users = 20
 		var clients []*client

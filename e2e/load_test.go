@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"strings"
@@ -43,16 +44,16 @@ func startLoad(t *testing.T, d *deployment, n int, nodes ...*node) *load {
 		turned := append(append([]*node{}, nodes[i%len(nodes):]...), nodes[:i%len(nodes)]...)
 		l.users[user] = roam(t, user, turned...)
 	}
-	go l.produce(ctx)
+	go l.produce(ctx, n)
 	t.Cleanup(func() { stop(); <-l.ended })
 	return l
 }
 
-func (l *load) produce(ctx context.Context) {
+func (l *load) produce(ctx context.Context, users int) {
 	defer close(l.ended)
 	const pause = 2 * time.Millisecond
 	for i := 0; ctx.Err() == nil; i++ {
-		user := fmt.Sprint("user-", i%len(l.users))
+		user := fmt.Sprint("user-", i%users)
 		m := message{id: fmt.Sprintf("%s-%d", user, i), user: user}
 		// Only what the broker took counts: the promise begins there.
 		l.d.producer.Produce(context.WithoutCancel(ctx), l.d.record(m), func(_ *kgo.Record, err error) {
@@ -70,6 +71,42 @@ func (l *load) produce(ctx context.Context) {
 		}
 	}
 	_ = l.d.producer.Flush(context.WithoutCancel(ctx))
+}
+
+// connected waits until all users are.
+func (l *load) connected() {
+	l.t.Helper()
+	require.True(l.t, poll(20*time.Second, func() bool {
+		for _, r := range l.users {
+			if r.connections() == 0 {
+				return false
+			}
+		}
+		return true
+	}), "users connect")
+}
+
+// join adds a user to whom the load sends nothing.
+func (l *load) join(user string, nodes ...*node) {
+	l.t.Helper()
+	r := roam(l.t, user, nodes...)
+	l.users[user] = r
+	require.True(l.t, poll(10*time.Second, func() bool { return r.connections() > 0 }), "%s connects", user)
+}
+
+// soFar returns what the broker has taken until now.
+func (l *load) soFar() map[string][]string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return maps.Clone(l.sent) // ids are only ever added
+}
+
+// missing counts messages that have not reached their users.
+func (l *load) missing(sent map[string][]string) (n int) {
+	for user, ids := range sent {
+		n += len(l.users[user].missing(ids))
+	}
+	return n
 }
 
 // during lets the load run for a while, upsets things, and lets it run on.

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"pushgate/internal/directory/redistest"
 )
 
 func TestMain(m *testing.M) { os.Exit(testMain(m)) }
@@ -25,10 +27,10 @@ func testMain(m *testing.M) int {
 		}
 	}
 	code := m.Run()
-	stopBrokers()
+	stopServers()
 	if code == 0 {
 		// A proxy leaves one behind where a byte arrives while a cut is ended.
-		if err := goleak.Find(goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2/toxics.(*ToxicStub).Run")); err != nil {
+		if err := goleak.Find(redistest.LateDial(), goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2/toxics.(*ToxicStub).Run")); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}

@@ -150,15 +150,23 @@ type node struct {
 	*process
 	id             string
 	gateway, admin string
+	// called says that it is a gateway that does not read, once all custodians call.
+	called bool
 }
 
-// node starts a node of the deployment and waits until it is ready.
+// node starts a node of the deployment and waits until it is ready; where it is to be
+// called, also until it is.
 func (d *deployment) node(id string, change ...func(env map[string]string)) *node {
 	d.t.Helper()
 	n := d.start(id, change...)
 	n.ready(30 * time.Second)
+	if n.called {
+		require.True(d.t, poll(20*time.Second, n.isCalled), "%s still reads", id)
+	}
 	return n
 }
+
+func (n *node) isCalled() bool { return n.metric("pushgate_routing_called") == 1 }
 
 // start starts a node of the deployment and does not wait for it.
 func (d *deployment) start(id string, change ...func(env map[string]string)) *node {
@@ -187,7 +195,10 @@ func (d *deployment) start(id string, change ...func(env map[string]string)) *no
 		c(env)
 	}
 	p := run(d.t, id, env, "serve")
-	return &node{process: p, id: id, gateway: gateway, admin: admin}
+	return &node{
+		process: p, id: id, gateway: gateway, admin: admin,
+		called: env["PUSHGATE_ROUTING_MODE"] == "targeted" && env["PUSHGATE_NODE_ROLES"] != "custodian",
+	}
 }
 
 // with sets one variable of a node's environment.

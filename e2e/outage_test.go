@@ -21,24 +21,26 @@ func ownKafka(t *testing.T, nodes int) (*apachekafka.Cluster, bool) {
 }
 
 func TestKillingTheOnlyBrokerLosesNothing(t *testing.T) {
-	c, ok := ownKafka(t, 1)
-	if !ok {
-		return
-	}
-	d := deploy(t, c.Addresses())
-	a, b := d.node("a"), d.node("b")
-	load := startLoad(t, d, 20, a, b)
-	load.during(2*time.Second, func() {
-		require.NoError(t, c.Kill(0))
-		require.True(t, poll(15*time.Second, func() bool { return a.notReady("kafka") }), "readiness says so")
-		require.False(t, poll(6*time.Second, a.isReady), "and goes on saying so")
-		require.NoError(t, c.Restart(t.Context(), 0))
-		a.ready(60 * time.Second)
-		b.ready(60 * time.Second)
+	bothWays(t, func(t *testing.T, targeted bool) {
+		c, ok := ownKafka(t, 1)
+		if !ok {
+			return
+		}
+		d := deployBy(t, c.Addresses(), targeted)
+		a, b := d.node("a"), d.node("b")
+		load := startLoad(t, d, 20, a, b)
+		load.during(2*time.Second, func() {
+			require.NoError(t, c.Kill(0))
+			require.True(t, poll(15*time.Second, func() bool { return a.notReady("kafka") }), "readiness says so")
+			require.False(t, poll(6*time.Second, a.isReady), "and goes on saying so")
+			require.NoError(t, c.Restart(t.Context(), 0))
+			a.ready(60 * time.Second)
+			b.ready(60 * time.Second)
+		})
+		load.complete(60 * time.Second)
+		assert.Equal(t, 1, strings.Count(a.out.String(), "kafka unreachable"), "an outage is one line")
+		assert.Equal(t, 1, strings.Count(a.out.String(), "kafka reachable again"))
 	})
-	load.complete(60 * time.Second)
-	assert.Equal(t, 1, strings.Count(a.out.String(), "kafka unreachable"), "an outage is one line")
-	assert.Equal(t, 1, strings.Count(a.out.String(), "kafka reachable again"))
 }
 
 func TestKillingOneOfThreeBrokersAfterTheOtherLosesNothing(t *testing.T) {
@@ -86,32 +88,39 @@ func TestANodeThatStartsBeforeItsBrokerWaitsForIt(t *testing.T) {
 }
 
 // developmentPlatform starts `pushgate dev` on its own addresses.
-func developmentPlatform(t *testing.T, dir, kafka, gateway, admin string) *node {
+func developmentPlatform(t *testing.T, dir, kafka, gateway, admin string, more ...string) *node {
 	t.Helper()
-	p := run(t, "dev", map[string]string{"PUSHGATE_RETRY_BACKOFF_INITIAL": "100ms"}, "dev",
-		"--data-dir", dir, "--kafka-listen", kafka, "--gateway-listen", gateway, "--admin-listen", admin)
+	args := append([]string{"dev", "--data-dir", dir, "--kafka-listen", kafka, "--gateway-listen", gateway, "--admin-listen", admin}, more...)
+	p := run(t, "dev", map[string]string{"PUSHGATE_RETRY_BACKOFF_INITIAL": "100ms"}, args...)
 	n := &node{process: p, id: "dev", gateway: gateway, admin: admin}
 	n.ready(20 * time.Second)
 	return n
 }
 
 func TestKillingTheDevelopmentPlatformLosesNothing(t *testing.T) {
-	dir, kafka, gateway, admin := t.TempDir(), freePort(t), freePort(t), freePort(t)
-	n := developmentPlatform(t, dir, kafka, gateway, admin)
-	d := (&deployment{t: t, brokers: []string{kafka}}).connectProducer()
-	waiting, ids := messages("away", "w", 20)
-	d.send(waiting...)
-	load := startLoad(t, d, 10, n)
-	load.during(time.Second, func() {
-		n.kill()
-		began := time.Now()
-		n = developmentPlatform(t, dir, kafka, gateway, admin)
-		t.Logf("ready again after %s", time.Since(began).Round(time.Millisecond))
+	bothWays(t, func(t *testing.T, targeted bool) {
+		dir, kafka, gateway, admin := t.TempDir(), freePort(t), freePort(t), freePort(t)
+		var routing []string
+		if targeted {
+			routing = []string{"--routing", "targeted", "--redis-listen", freePort(t)}
+		}
+		n := developmentPlatform(t, dir, kafka, gateway, admin, routing...)
+		d := (&deployment{t: t, brokers: []string{kafka}}).connectProducer()
+		waiting, ids := messages("away", "w", 20)
+		d.send(waiting...)
+		load := startLoad(t, d, 10, n)
+		load.during(time.Second, func() {
+			require.True(t, poll(10*time.Second, func() bool { return n.isCalled() == targeted }))
+			n.kill()
+			began := time.Now()
+			n = developmentPlatform(t, dir, kafka, gateway, admin, routing...)
+			t.Logf("ready again after %s", time.Since(began).Round(time.Millisecond))
+		})
+		load.complete(30 * time.Second)
+		connect(t, n, "away").waitFor(20*time.Second, ids...)
+		n.signal(syscall.SIGINT)
+		assert.Zero(t, n.exit(15*time.Second))
 	})
-	load.complete(30 * time.Second)
-	connect(t, n, "away").waitFor(20*time.Second, ids...)
-	n.signal(syscall.SIGINT)
-	assert.Zero(t, n.exit(15*time.Second))
 }
 
 // notReady says whether the node answers that the named check fails.

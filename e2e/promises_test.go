@@ -373,7 +373,7 @@ func TestAProducerCanAwaitWhatBecameOfItsMessages(t *testing.T) {
 }
 
 func TestASecondSignalExitsNow(t *testing.T) {
-	onEachBroker(t, func(t *testing.T, d *deployment) {
+	onEachBrokerByBroadcast(t, func(t *testing.T, d *deployment) {
 		n := d.node("a", with("PUSHGATE_DRAIN_TIMEOUT", "60s"))
 		for i := range 20 {
 			connect(t, n, fmt.Sprint("u", i))
@@ -389,7 +389,7 @@ func TestASecondSignalExitsNow(t *testing.T) {
 }
 
 func TestANodeRefusesToRunOnWrongTopicsAndSaysWhatToType(t *testing.T) {
-	onEachBroker(t, func(t *testing.T, d *deployment) {
+	onEachBrokerByBroadcast(t, func(t *testing.T, d *deployment) {
 		n := d.start("a", with("PUSHGATE_KAFKA_TOPICS_RETRY", d.topic("absent")))
 		assert.Equal(t, 1, n.exit(30*time.Second))
 		assert.Contains(t, n.out.String(), "pushgate topics apply")

@@ -154,6 +154,36 @@ func stopBroker(i int) fault {
 	}}
 }
 
+// directoryFaults are those of a directory, where there is one.
+func (r *rig) directoryFaults() []fault {
+	if r.redis == nil {
+		return nil
+	}
+	return []fault{killDirectory(), emptyDirectory()}
+}
+
+// killDirectory has Redis go, for longer than the nodes' leases, and come back with
+// nothing.
+func killDirectory() fault {
+	return fault{name: "SIGKILL of Redis, started again empty", strikes: 1, do: func(r *rig) {
+		r.redis.Kill()
+		wait(r.plan.silence)
+		r.redis.Restart(r.t)
+		r.redis.Ready(r.t)
+		for _, n := range r.nodes {
+			n.ready(time.Minute)
+		}
+	}}
+}
+
+// emptyDirectory has Redis lose all it has, and go on.
+func emptyDirectory() fault {
+	return fault{name: "FLUSHALL of Redis", strikes: 1, do: func(r *rig) {
+		require.NoError(r.t, r.redis.Client(r.t).FlushAll(r.ctx).Err())
+		wait(r.plan.silence / 2)
+	}}
+}
+
 // both are the directions of a proxy.
 func both() []string { return []string{"upstream", "downstream"} }
 

@@ -18,6 +18,7 @@ import (
 
 	"pushgate/e2e/apachekafka"
 	"pushgate/internal/audit"
+	"pushgate/internal/directory/redistest"
 )
 
 // rig is three brokers, some gateways that are custodians, too, and a crowd.
@@ -27,6 +28,7 @@ type rig struct {
 	t     *testing.T
 	ctx   context.Context
 	kafka *apachekafka.Cluster
+	redis *redistest.Server // nil where the routing is broadcast
 	d     *deployment
 	nodes []*node
 	*crowd
@@ -63,7 +65,9 @@ func newRig(t *testing.T, p plan) (*rig, bool) {
 		return nil, false
 	}
 	r := &rig{t: t, ctx: t.Context(), kafka: cluster, plan: p}
-	r.d = deployWith(t, cluster.Addresses(), nil, kgo.RequiredAcks(kgo.AllISRAcks()))
+	if !r.deploy() {
+		return nil, false
+	}
 	var topics []string
 	for _, name := range []string{"requests", "retry", "dead-letter", "receipts", "outcomes"} {
 		topics = append(topics, r.d.topic(name))
@@ -88,8 +92,24 @@ func newRig(t *testing.T, p plan) (*rig, bool) {
 	}
 	for _, n := range r.nodes {
 		n.ready(time.Minute)
+		require.True(t, poll(time.Minute, func() bool { return n.isCalled() == n.called }), "%s reads", n.id)
 	}
 	return r, true
+}
+
+// deploy makes the topics, and starts a directory where the routing asks for one.
+func (r *rig) deploy() bool {
+	r.t.Helper()
+	durable := kgo.RequiredAcks(kgo.AllISRAcks())
+	if os.Getenv(routingVariable) != "targeted" {
+		r.d = deployWith(r.t, r.kafka.Addresses(), nil, durable)
+		return true
+	}
+	var ok bool
+	if r.redis, ok = single(r.t); ok {
+		r.d = deployOn(r.t, r.kafka.Addresses(), directoryOn(r.redis), durable)
+	}
+	return ok
 }
 
 // proxy leads from one address to another, until the test ends.

@@ -85,6 +85,7 @@ func (r *rig) drawn(draw *rand.Rand) fault {
 		stopGateways(), killBrokers(broker), killBrokers(broker), killMajority(), killBoth(mortal, broker), stopBroker(broker),
 		cut(), cut(), deafen(), slowClients(), vanishing(),
 	}
+	all = append(all, r.directoryFaults()...)
 	return all[draw.IntN(len(all))]
 }
 

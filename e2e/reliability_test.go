@@ -13,6 +13,9 @@ const (
 	extentVariable = "PUSHGATE_E2E_RELIABILITY"
 	// faultsVariable is a part of the names of the faults to run; empty: all.
 	faultsVariable = "PUSHGATE_E2E_FAULTS"
+	// routingVariable is the routing that the suite runs with; empty: broadcast.
+	// With targeted, the directory has its faults, too.
+	routingVariable = "PUSHGATE_E2E_ROUTING"
 	// reportVariable names a file for its table.
 	reportVariable = "PUSHGATE_E2E_REPORT"
 )
@@ -38,7 +41,7 @@ func everyFault(t *testing.T) {
 		return
 	}
 	r.load()
-	for _, f := range []fault{
+	for _, f := range append([]fault{
 		nothing(20 * time.Second),
 		killGateways(0),
 		killGateways(0, 1, 2),
@@ -56,7 +59,7 @@ func everyFault(t *testing.T) {
 		slowClients(),
 		vanishing(),
 		restartEverything(),
-	} {
+	}, r.directoryFaults()...) {
 		if strings.Contains(f.name, os.Getenv(faultsVariable)) {
 			r.strike(f)
 			report(t, r.table()...)
@@ -75,7 +78,8 @@ func someFaults(t *testing.T) {
 		return
 	}
 	r.load()
-	for _, f := range []fault{killGateways(0), cut(), stopGateway(0), killBrokers(1), restartEverything()} {
+	faults := []fault{killGateways(0), cut(), stopGateway(0), killBrokers(1), restartEverything()}
+	for _, f := range append(faults, r.directoryFaults()...) {
 		r.strike(f)
 	}
 	r.complete()

@@ -63,7 +63,7 @@ func (p *bareClient) waitFor(t *testing.T, payload string) {
 // for dead, and the message is offered again. Then it goes on: it has delivered the
 // message, and finds it in the log once more.
 func TestAMessageThatIsOfferedAgainToTheGatewayThatDeliveredItIsSeenOnce(t *testing.T) {
-	onEachBroker(t, func(t *testing.T, d *deployment) {
+	onEachBrokerByBroadcast(t, func(t *testing.T, d *deployment) {
 		c := d.node("c", with("PUSHGATE_NODE_ROLES", "custodian"), with("PUSHGATE_CUSTODY_OFFLINE_RECHECK", "1s"))
 		g := d.node("g", with("PUSHGATE_NODE_ROLES", "gateway"), with("PUSHGATE_DELIVERY_RECEIPT_INTERVAL", "1s"))
 		client := connectBare(t, g, "42")

@@ -86,7 +86,7 @@ func token(t *testing.T, args ...string) string {
 }
 
 func TestOnlyWhoHasATokenForItConnectsAsAUser(t *testing.T) {
-	onEachBroker(t, func(t *testing.T, d *deployment) {
+	onEachBrokerByBroadcast(t, func(t *testing.T, d *deployment) {
 		n := d.node("a", with("PUSHGATE_AUTH_MODE", "jwt"), with("PUSHGATE_AUTH_JWT_HMAC_SECRET", hmacSecret), with("PUSHGATE_AUTH_JWT_LEEWAY", "0s"))
 		url := "ws://" + n.gateway + "/websocket/all/42"
 		assert.Equal(t, http.StatusUnauthorized, refusedWith(t, url))

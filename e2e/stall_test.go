@@ -75,28 +75,30 @@ func TestATopicThatTakesNoWritesStallsAndLosesNothing(t *testing.T) {
 		"receipts":    {"receipts", "pushgate_delivery_stalled"},
 	} {
 		t.Run(topic, func(t *testing.T) {
-			b := startBlockade(t)
-			d := deploy(t, b.Addresses())
-			n := d.node("a")
-			c := connect(t, n, "42")
-			b.set(d.topic(topic), true)
-			var ids []string
-			for i := range 10 {
-				ids = append(ids, fmt.Sprint("m-", i), fmt.Sprint("w-", i))
-				d.send(message{id: ids[2*i], user: "42"}, message{id: ids[2*i+1], user: "away"},
-					message{id: fmt.Sprint("dead-", i), user: "42", data: string(make([]byte, 70_000))})
-			}
-			require.True(t, poll(20*time.Second, func() bool { return n.notReady(stall.check) }), "readiness says so")
-			require.True(t, poll(5*time.Second, func() bool { return n.metric(stall.metric) > 0 }), "so do the metrics")
-			c.waitFor(10*time.Second, "m-0", "m-9")
+			bothWays(t, func(t *testing.T, targeted bool) {
+				b := startBlockade(t)
+				d := deployBy(t, b.Addresses(), targeted)
+				n := d.node("a")
+				c := connect(t, n, "42")
+				b.set(d.topic(topic), true)
+				var ids []string
+				for i := range 10 {
+					ids = append(ids, fmt.Sprint("m-", i), fmt.Sprint("w-", i))
+					d.send(message{id: ids[2*i], user: "42"}, message{id: ids[2*i+1], user: "away"},
+						message{id: fmt.Sprint("dead-", i), user: "42", data: string(make([]byte, 70_000))})
+				}
+				require.True(t, poll(20*time.Second, func() bool { return n.notReady(stall.check) }), "readiness says so")
+				require.True(t, poll(5*time.Second, func() bool { return n.metric(stall.metric) > 0 }), "so do the metrics")
+				c.waitFor(10*time.Second, "m-0", "m-9")
 
-			b.set(d.topic(topic), false)
-			require.True(t, poll(30*time.Second, n.isReady), "it goes on by itself")
-			connect(t, n, "away").waitFor(20*time.Second, "w-0", "w-9")
-			require.True(t, poll(10*time.Second, func() bool { return n.metric(stall.metric) == 0 }))
-			dead := d.read("dead-letter", 20*time.Second, func(all []*kgo.Record) bool { return len(all) >= 10 })
-			assert.Len(t, dead, 10)
-			d.audit(len(ids))
+				b.set(d.topic(topic), false)
+				require.True(t, poll(30*time.Second, n.isReady), "it goes on by itself")
+				connect(t, n, "away").waitFor(20*time.Second, "w-0", "w-9")
+				require.True(t, poll(10*time.Second, func() bool { return n.metric(stall.metric) == 0 }))
+				dead := d.read("dead-letter", 20*time.Second, func(all []*kgo.Record) bool { return len(all) >= 10 })
+				assert.Len(t, dead, 10)
+				d.audit(len(ids))
+			})
 		})
 	}
 }
