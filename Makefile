@@ -8,6 +8,7 @@ VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unk
 FUZZTIME ?= 20s
 HISTORIES ?= 1000000
 SOAK     ?= 20m
+ROUTING  ?= broadcast
 LINT      = $$(.ci/tools golangci-lint)
 
 .PHONY: help
@@ -42,9 +43,9 @@ e2e-kafka: ## the end-to-end tests; fails where Apache Kafka cannot be run
 RELIABILITY = go test -count=1 -v -timeout 3h -run '^TestNothingIsLostWhateverFailsUnderLoad$$' ./e2e
 
 .PHONY: reliability
-reliability: ## every fault, under load, on three brokers: prints a table after some 15 minutes
+reliability: ## every fault, under load, on three brokers, with ROUTING (broadcast): prints a table after some 15 minutes
 	@mkdir -p bin
-	PUSHGATE_E2E_REQUIRE_KAFKA=1 PUSHGATE_E2E_RELIABILITY=table PUSHGATE_E2E_REPORT="$(CURDIR)/bin/reliability.md" $(RELIABILITY)
+	PUSHGATE_E2E_REQUIRE_KAFKA=1 PUSHGATE_E2E_ROUTING=$(ROUTING) PUSHGATE_E2E_RELIABILITY=table PUSHGATE_E2E_REPORT="$(CURDIR)/bin/reliability.md" $(RELIABILITY)
 	@cat bin/reliability.md
 
 .PHONY: soak
@@ -52,6 +53,13 @@ soak: ## random faults, by SEED, under load, for SOAK (20m): is the memory flat,
 	@mkdir -p bin
 	PUSHGATE_E2E_REQUIRE_KAFKA=1 PUSHGATE_E2E_RELIABILITY=soak PUSHGATE_E2E_SOAK=$(SOAK) PUSHGATE_E2E_SEED=$(SEED) PUSHGATE_E2E_REPORT="$(CURDIR)/bin/soak.md" $(RELIABILITY)
 	@cat bin/soak.md
+
+.PHONY: scaling
+scaling: ## what a message costs with each routing, on 1, 3 and 5 nodes: prints the table of docs/scaling.md after some 15 minutes
+	@mkdir -p bin
+	PUSHGATE_E2E_REQUIRE_KAFKA=1 PUSHGATE_E2E_REQUIRE_REDIS=1 PUSHGATE_E2E_SCALING=table PUSHGATE_E2E_REPORT="$(CURDIR)/bin/scaling.md" \
+		go test -count=1 -v -timeout 1h -run '^TestWhatEachRoutingCosts$$' ./e2e
+	@cat bin/scaling.md
 
 SIMULATE = GOGC=400 go test -count=1 -v -timeout 12h ./internal/simulation
 

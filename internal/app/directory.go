@@ -101,6 +101,8 @@ type presence struct {
 
 func (p *presence) bind(s *session.Session) {
 	address, agent := s.Client()
+	p.mu.Lock() // until its end can be told of, too
+	defer p.mu.Unlock()
 	epoch, err := p.keeper.Connect(directory.Session{
 		User: s.User(), Type: s.Type(), Since: s.Opened(), ClientAddr: address, UserAgent: agent,
 	})
@@ -109,8 +111,6 @@ func (p *presence) bind(s *session.Session) {
 		p.log.Error("a session cannot be found by others", zap.String("user", s.User()), zap.Error(err))
 		return
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	p.epochs[s] = epoch
 }
 
