@@ -88,10 +88,14 @@ func (m *Machine) nobodyHere(e *entry) {
 }
 
 // attemptFailed counts a failed attempt and decides whether there is another. That a
-// node cannot be reached is no fault of the message or its user: it lengthens the
-// backoff, and exhausts nothing.
+// node could not be called is no fault of the message or its user: it waits, longer
+// each time it was offered, and is exhausted by nothing of the kind.
 func (m *Machine) attemptFailed(e *entry) {
-	e.failures++
+	round := int(e.attempt)
+	if e.reason != push.Unreachable {
+		e.failures++
+		round = int(e.failures)
+	}
 	switch limit := m.policy.Retry.MaxAttempts; {
 	case m.expired(e):
 		m.expire(e)
@@ -100,7 +104,7 @@ func (m *Machine) attemptFailed(e *entry) {
 	case e.wanted && m.restored:
 		m.offerInTurn(e)
 	default:
-		m.makeWait(e, e.reason, m.policy.Retry.Backoff.wait(int(e.failures), e.seed()))
+		m.makeWait(e, e.reason, m.policy.Retry.Backoff.wait(round, e.seed()))
 	}
 }
 

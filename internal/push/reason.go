@@ -76,5 +76,7 @@ func Deaths() []Reason {
 }
 
 // UsesAttempt says whether a failure counts against the attempts a message has.
-// Being away is not the message's fault: its time to live bounds that instead.
+// Being away is not the message's fault: its time to live bounds that instead. Nor is
+// a node that cannot be called (Unreachable): it fails the attempt, after which the
+// message waits for a backoff, and is not counted either.
 func (r Reason) UsesAttempt() bool { return r != Offline && r != ReasonNone }
