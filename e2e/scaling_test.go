@@ -31,7 +31,7 @@ type scaling struct {
 func TestWhatEachRoutingCosts(t *testing.T) {
 	s := scaling{nodes: []int{3}, rates: []int{500}, rounds: 1, during: 2 * time.Second, idle: time.Second}
 	if os.Getenv(scalingVariable) == "table" {
-		s = scaling{nodes: []int{1, 3, 5}, rates: []int{200, 1000, 4000}, rounds: 3, during: 6 * time.Second, idle: 5 * time.Second}
+		s = scaling{nodes: []int{1, 3, 5}, rates: []int{200, 2000}, rounds: 3, during: 6 * time.Second, idle: 4 * time.Second}
 	}
 	brokers := realBroker(t)
 	all := make(map[cell][]cost)

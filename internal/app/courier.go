@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
@@ -11,10 +12,13 @@ import (
 	"pushgate/internal/targeted"
 )
 
-// maxQueued is how many messages of one partition may wait for a call to one node.
-// It is a fraction of custody.max_in_flight: many nodes have to stand still before
-// nobody's messages are read.
-const maxQueued = 2000
+// maxQueued is how many messages of one partition may wait for a call to a node that
+// has not answered for standstill. It is a fraction of custody.max_in_flight: many
+// nodes have to stand still before nobody's messages are read.
+const (
+	maxQueued  = 2000
+	standstill = time.Second
+)
 
 // newCouriers returns what makes the courier of a partition, nil where requests are
 // read by the gateways.
@@ -39,7 +43,7 @@ func (n *Node) newCouriers(registry prometheus.Registerer) (func(partition int32
 	return func(partition int32) custody.Courier {
 		return targeted.NewCourier(targeted.CourierParams{
 			Policy: targeted.Policy{
-				Cache: routing.Cache, CallMessages: routing.BatchMessages, CallBytes: routing.BatchBytes, MaxQueued: maxQueued,
+				Cache: routing.Cache, CallMessages: routing.BatchMessages, CallBytes: routing.BatchBytes, MaxQueued: maxQueued, Standstill: standstill,
 			},
 			Partition: partition, Directory: n.directory.redis, Calls: caller,
 			Logger: log.With(zap.Int32("partition", partition)), Metrics: metrics,

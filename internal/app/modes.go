@@ -29,17 +29,23 @@ func routesTo(m kafka.Member) (mode, node string) {
 }
 
 // modes watches how the custodians route, for a gateway whose own mode is targeted:
-// it can be called as soon as every custodian calls, and has to read as long as one
-// does not.
+// it can be called as soon as every custodian calls and finds it, and has to read as
+// long as one does not.
 type modes struct {
 	// members blocks for a request; the error says that it is not known who they are.
 	members func(ctx context.Context) ([]kafka.Member, error)
-	// set is told whether all custodians call. It must not block.
+	// entered says why sessions here cannot be found, nil if they can. It does not block.
+	entered func() error
+	// lease is for how long they are still found after that.
+	lease time.Duration
+	// set is told whether this gateway can be called. It must not block.
 	set func(called bool)
 	log *zap.Logger
 
 	known  bool
-	others []string // nodes that do not
+	others []string  // nodes that do not call
+	found  time.Time // when sessions here could be found the last time
+	called bool      // what set was told
 }
 
 // Run looks about every second until ctx ends.
@@ -65,6 +71,9 @@ func (m *modes) look(ctx context.Context) {
 		if err != nil && ctx.Err() == nil {
 			m.log.Debug("it is not known how the custodians route", zap.Error(err))
 		}
+		if m.known {
+			m.decide()
+		}
 		return
 	}
 	var others []string
@@ -74,15 +83,33 @@ func (m *modes) look(ctx context.Context) {
 		}
 	}
 	slices.Sort(others)
-	if m.known && slices.Equal(others, m.others) {
-		return
-	}
+	changed := !m.known || !slices.Equal(others, m.others)
 	m.known, m.others = true, others
-	m.set(len(others) == 0)
-	if len(others) > 0 {
+	switch {
+	case changed && len(others) > 0:
 		m.log.Warn("routing.mode is targeted here and not on all custodians: this gateway reads every request until it is; set it to targeted on these nodes",
 			zap.Strings("nodes", others))
+	case changed:
+		m.log.Info("all custodians route by targeted: they call this gateway", zap.Int("custodians", len(members)))
+	}
+	m.decide()
+}
+
+// decide has the gateway be called where all custodians call and its sessions are
+// found, or were within the lease; and read where not. A gateway that is cut off from
+// the directory and not from Kafka delivers that way.
+func (m *modes) decide() {
+	err := m.entered()
+	if err == nil {
+		m.found = time.Now()
+	}
+	called := len(m.others) == 0 && !m.found.IsZero() && time.Since(m.found) <= m.lease
+	if called == m.called {
 		return
 	}
-	m.log.Info("all custodians route by targeted: they call this gateway", zap.Int("custodians", len(members)))
+	m.called = called
+	m.set(called)
+	if !called && len(m.others) == 0 {
+		m.log.Warn("sessions here are not found in the directory any more: this gateway reads every request until they are", zap.Error(err))
+	}
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -34,7 +36,8 @@ func TestAGatewayIsCalledWhenEveryCustodianCallsAndReadsWhenOneDoesNot(t *testin
 	var called []bool
 	m := &modes{
 		members: func(context.Context) ([]kafka.Member, error) { return members, failure },
-		set:     func(c bool) { called = append(called, c) }, log: zap.New(core),
+		entered: func() error { return nil }, lease: time.Minute,
+		set: func(c bool) { called = append(called, c) }, log: zap.New(core),
 	}
 	for _, step := range []struct {
 		name    string
@@ -45,15 +48,15 @@ func TestAGatewayIsCalledWhenEveryCustodianCallsAndReadsWhenOneDoesNot(t *testin
 	}{
 		{"nobody is there yet", nil, nil, nil, nil},
 		{"it is not known who is", nil, kafka.ErrUnsettled, nil, nil},
-		{"one does not call", saying("targeted a", "broadcast b"), nil, []bool{false}, []any{"b"}},
-		{"still", saying("broadcast b", "targeted a"), nil, []bool{false}, nil},
-		{"another one does not", saying("broadcast c", "broadcast b"), nil, []bool{false, false}, []any{"b", "c"}},
-		{"one is of an earlier release", saying("targeted a", ""), nil, []bool{false, false, false}, []any{"pushgate at 10.0.0.7"}},
-		{"all call", saying("targeted a", "targeted b"), nil, []bool{false, false, false, true}, nil},
-		{"it is not known any more", nil, errors.New("kafka is away"), []bool{false, false, false, true}, nil},
-		{"all are away", nil, nil, []bool{false, false, false, true}, nil},
-		{"they are back", saying("targeted a"), nil, []bool{false, false, false, true}, nil},
-		{"one is of a mode to come", saying("targeted a", "telepathy z"), nil, []bool{false, false, false, true, false}, []any{"z"}},
+		{"one does not call", saying("targeted a", "broadcast b"), nil, nil, []any{"b"}},
+		{"still", saying("broadcast b", "targeted a"), nil, nil, nil},
+		{"another one does not", saying("broadcast c", "broadcast b"), nil, nil, []any{"b", "c"}},
+		{"one is of an earlier release", saying("targeted a", ""), nil, nil, []any{"pushgate at 10.0.0.7"}},
+		{"all call", saying("targeted a", "targeted b"), nil, []bool{true}, nil},
+		{"it is not known any more", nil, errors.New("kafka is away"), []bool{true}, nil},
+		{"all are away", nil, nil, []bool{true}, nil},
+		{"they are back", saying("targeted a"), nil, []bool{true}, nil},
+		{"one is of a mode to come", saying("targeted a", "telepathy z"), nil, []bool{true, false}, []any{"z"}},
 	} {
 		members, failure = step.members, step.err
 		logs.TakeAll()
@@ -67,6 +70,37 @@ func TestAGatewayIsCalledWhenEveryCustodianCallsAndReadsWhenOneDoesNot(t *testin
 		require.Len(t, warnings, 1, step.name)
 		assert.Equal(t, step.warns, warnings[0].ContextMap()["nodes"], step.name)
 	}
+}
+
+func TestAGatewayThatIsNotFoundForALeaseReadsUntilItIs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lost := errors.New("the lease was not taken yet")
+		var called []bool
+		m := &modes{
+			members: func(context.Context) ([]kafka.Member, error) { return saying("targeted a"), nil },
+			entered: func() error { return lost }, lease: 6 * time.Second,
+			set: func(c bool) { called = append(called, c) }, log: zap.NewNop(),
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() { ended <- m.Run(ctx) }()
+		after := func(d time.Duration, want ...bool) {
+			t.Helper()
+			<-time.After(d)
+			synctest.Wait()
+			assert.Equal(t, want, called)
+		}
+		after(10 * time.Second)
+		lost = nil
+		after(2*time.Second, true)
+		lost = errors.New("redis is away")
+		after(5*time.Second, true)
+		after(3*time.Second, true, false)
+		lost = nil
+		after(2*time.Second, true, false, true)
+		cancel()
+		require.NoError(t, <-ended)
+	})
 }
 
 func TestACustodianSaysHowItRoutes(t *testing.T) {

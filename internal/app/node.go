@@ -177,7 +177,10 @@ func (n *Node) newGateway(ctx context.Context, registry prometheus.Registerer) (
 	n.gateway, err = gateway.New(ctx, gateway.Params{
 		Config: n.config.Gateway, Limits: n.config.Limits(), Verifier: n.verifier, Sockets: n.sockets,
 		Sessions: sessions, Hub: n.hub, Publisher: requestPublisher{n.publisher},
-		Internal: gateway.Internal{Listen: n.config.Internal.Listen, Token: n.config.Internal.Token, TLS: internalTLS},
+		Internal: gateway.Internal{
+			Listen: n.config.Internal.Listen, Token: n.config.Internal.Token, TLS: internalTLS,
+			TrustLoopback: n.config.Auth.Mode == auth.ModeNone,
+		},
 		Carrier:  n.delivery,
 		Ready:    n.takesSessions, Logger: n.log, Registerer: registry,
 	})
@@ -192,9 +195,13 @@ func (n *Node) newGateway(ctx context.Context, registry prometheus.Registerer) (
 		members: func(ctx context.Context) ([]kafka.Member, error) {
 			return n.cluster.Members(ctx, n.config.Custody.Group)
 		},
-		set: n.delivery.SetCalled, log: n.log,
+		set: n.delivery.SetCalled, log: n.log, lease: n.config.Directory.Lease,
 	}
-	return n.newPresence(registry)
+	if err := n.newPresence(registry); err != nil {
+		return err
+	}
+	n.modes.entered = n.directory.presence.keeper.Ready
+	return nil
 }
 
 func (n *Node) strict() bool { return n.config.Delivery.Order == delivery.Strict }

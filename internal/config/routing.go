@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"pushgate/internal/auth"
 	"pushgate/internal/listen"
 	"pushgate/internal/tlsconfig"
 )
@@ -103,9 +104,16 @@ func (c Config) validateInternal() error {
 	served := c.PushListen()
 	_, _, err := net.SplitHostPort(served)
 	meant := c.Targeted() || c.Internal.Listen != "" // else nobody calls, and without a token nobody from elsewhere can
-	if err == nil && meant && c.Has(RoleGateway) && c.Internal.Token == "" && !c.Internal.TLS.Enabled() && !listen.Loopback(served) {
+	if err != nil || !meant || !c.Has(RoleGateway) || c.Internal.Token != "" || c.Internal.TLS.Enabled() {
+		return errors.Join(errs...)
+	}
+	switch {
+	case !listen.Loopback(served):
 		errs = append(errs, fmt.Errorf("internal.token is empty, but %s (%s), which takes messages for users (POST /push), can be reached from other machines: "+
 			"set the same token on all nodes, or internal.listen with internal.tls, or internal.listen on 127.0.0.1", c.pushListenKey(), served))
+	case c.Auth.Mode != auth.ModeNone:
+		errs = append(errs, fmt.Errorf("internal.token is empty, but auth.mode is %s: nodes have to show that they are nodes, too (POST /push); "+
+			"set the same token on all nodes, or internal.listen with internal.tls", c.Auth.Mode))
 	}
 	return errors.Join(errs...)
 }

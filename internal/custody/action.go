@@ -300,6 +300,9 @@ type receiptMarks struct {
 	next  int64
 }
 
+// noReceipt is where a mark stands of what no log says.
+const noReceipt int64 = -1
+
 type receiptMark struct {
 	at int64
 	// through: the receipt says nothing of requests from here on.
@@ -338,7 +341,7 @@ func (m *Machine) trimReceipts() {
 // hold keeps a receipt until what it caused for e is durable. A nil mark stands
 // for a receipt that is kept for another reason.
 func (m *Machine) hold(e *entry, mark *receiptMark) {
-	if mark != nil && e.busy().mark == nil {
+	if mark != nil && mark.at != noReceipt && e.busy().mark == nil {
 		e.work.mark = mark
 		mark.holds++
 	}

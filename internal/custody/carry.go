@@ -57,7 +57,7 @@ func (m *Machine) Parcels() []push.Parcel {
 // Carried takes in what has been learnt of parcels.
 func (m *Machine) Carried(c *push.Carried) {
 	defer m.afterwards()
-	mark := &receiptMark{} // of no receipt
+	mark := &receiptMark{at: noReceipt}
 	if c.Receipt != nil {
 		answer := *c.Receipt
 		// An answer may be older than what the log has said of its gateway since.
@@ -66,7 +66,7 @@ func (m *Machine) Carried(c *push.Carried) {
 		}
 		answer.Held, answer.Delivered = slices.Concat(answer.Held, answer.Delivered), nil
 		answer.ReadThrough, answer.Connected = 0, nil
-		m.heard(mark, m.gatewayOf(&answer), &answer)
+		m.heard(mark, m.answering(&answer), &answer)
 	}
 	for _, f := range c.Failed {
 		m.word(f.Offset, earlyWord{from: &gateway{node: c.Node, gone: true}, status: wordFailed, reason: f.Reason, mark: mark})
@@ -80,6 +80,16 @@ func (m *Machine) Carried(c *push.Carried) {
 		m.found(mark, b)
 	}
 	m.judge()
+}
+
+// answering returns the gateway that answers. That it answers does not show that it
+// lives: one that cannot write its receipts would never let go of what it claims.
+func (m *Machine) answering(answer *push.Receipt) *gateway {
+	g := m.gateways[answer.Node]
+	if g == nil || g.epoch != answer.Epoch {
+		return m.gatewayOf(answer)
+	}
+	return g
 }
 
 // changeMode takes in that a gateway reads from now on, or does so no more. What it

@@ -79,7 +79,7 @@ func TestNodesThatCannotBeReachedExhaustNoMessage(t *testing.T) {
 		b.Carried(&push.Carried{Node: "B", Failed: []push.Failure{{Offset: offset, Reason: push.Unreachable}}, Over: []int64{offset}})
 		a := b.only(custody.MakeWait)
 		assert.Zero(t, a.Failures)
-		assert.GreaterOrEqual(t, a.Due.Sub(b.now), min(time.Second<<offset, 10*time.Minute)/2, "it waits longer each time")
+		assert.GreaterOrEqual(t, a.Due.Sub(b.now), min(time.Second<<offset, 30*time.Second)/2, "it waits longer each time")
 		b.done(a)
 		b.now = a.Due
 		b.Advance(b.now, true)
@@ -124,6 +124,17 @@ func TestAMessageThatIsHeldWaitsWhenItsGatewayDies(t *testing.T) {
 	b.answer(push.Receipt{Queued: []int64{0}}, 0)
 	b.pass(10 * time.Second)
 	assert.Equal(t, push.Offline, b.only(custody.MakeWait).Reason)
+}
+
+func TestAGatewayThatAnswersAndWritesNoReceiptsIsTakenForDead(t *testing.T) {
+	b := targeted(t)
+	for offset := range int64(20) {
+		b.request(offset)
+		b.RequestsRead(offset + 1)
+		b.answer(push.Receipt{Held: []int64{offset}}, offset)
+		b.pass(500 * time.Millisecond)
+	}
+	assert.NotEmpty(t, b.Actions(), "what it claims is offered again")
 }
 
 func TestAFailedCallMakesTheMessageWaitOnceAllHaveAnswered(t *testing.T) {

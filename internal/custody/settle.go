@@ -87,6 +87,11 @@ func (m *Machine) nobodyHere(e *entry) {
 	}
 }
 
+// longestUnreachable bounds how long a message waits for a node that could not be
+// called: one that stays away is out of the directory within seconds, and when one is
+// back, nothing says so.
+const longestUnreachable = 30 * time.Second
+
 // attemptFailed counts a failed attempt and decides whether there is another. That a
 // node could not be called is no fault of the message or its user: it waits, longer
 // each time it was offered, and is exhausted by nothing of the kind.
@@ -104,7 +109,11 @@ func (m *Machine) attemptFailed(e *entry) {
 	case e.wanted && m.restored:
 		m.offerInTurn(e)
 	default:
-		m.makeWait(e, e.reason, m.policy.Retry.Backoff.wait(round, e.seed()))
+		d := m.policy.Retry.Backoff.wait(round, e.seed())
+		if e.reason == push.Unreachable {
+			d = min(d, longestUnreachable)
+		}
+		m.makeWait(e, e.reason, d)
 	}
 }
 

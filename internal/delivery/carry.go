@@ -12,9 +12,10 @@ import (
 )
 
 // firstWords is how long a call waits for the first word on each of its messages.
-// What has none by then is listed as queued. It is well below the time a custodian
-// waits for its answer, and above that of a write to a client that reads.
-const firstWords = 50 * time.Millisecond
+// What has none by then is listed as queued, which holds up nobody: its word follows in
+// a receipt. It is above what a write to a client that reads takes, and no more, because
+// whoever has a message in the next call waits for this one's answer.
+const firstWords = 5 * time.Millisecond
 
 // Carry hands what a custodian brings to the sessions of its users, in order, and
 // returns the answer: what was delivered, is held, or has failed by then, and what is

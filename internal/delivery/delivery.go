@@ -262,6 +262,11 @@ func (g *Gateway) prepare(ctx context.Context, group *errgroup.Group, count int3
 	g.workers, g.err = workers, nil
 	g.mu.Unlock()
 	for _, number := range added {
+		if called && known > 0 {
+			// Custodians may have known of it earlier. Who connected in between was named
+			// where they were at home before; one that reads begins at its start instead.
+			workers[number].nameSessions()
+		}
 		group.Go(func() error { return workers[number].run(ctx) })
 	}
 	g.observeMode()

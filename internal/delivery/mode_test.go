@@ -264,7 +264,9 @@ func TestOfTwoProcessesWithOneNodeIDTheOlderLeavesAlsoWhenTheyAreCalled(t *testi
 
 func TestAPartitionThatIsAddedToAGatewayThatIsCalledIsCalled(t *testing.T) {
 	bubble(t, 1, func(t *testing.T, r *rig) {
+		user := at(1, 2, 0)
 		r.start()
+		r.hub.open(user, says(push.Done))
 		r.gateway.SetCalled(true)
 		pass(2 * time.Second)
 		r.partitions.Store(2)
@@ -273,6 +275,7 @@ func TestAPartitionThatIsAddedToAGatewayThatIsCalledIsCalled(t *testing.T) {
 		assert.Equal(t, push.Announce, r.log.receipts(1)[0].Presence)
 		assert.True(t, r.log.receipts(1)[0].Called)
 		assert.Zero(t, r.readers())
+		assert.Contains(t, all(r.log.receipts(1)).Connected, push.Binding{User: user, Type: push.AllTypes}, "who was named in another one before")
 		_, err := r.gateway.Carry(t.Context(), &push.Carriage{Partition: 1})
 		require.NoError(t, err)
 	})

@@ -35,9 +35,12 @@ type Internal struct {
 	// Listen is the address of a listener of their own; empty: they use the gateway
 	// listener.
 	Listen string
-	// Token is what they must show. Where it is empty, and TLS is not set, only what
-	// comes in on a loopback address is served.
+	// Token is what they must show.
 	Token string
+	// TrustLoopback serves what comes in on a loopback address where there is neither
+	// a token nor TLS. Not where clients have to show tokens: a proxy on this machine
+	// may bring anybody's requests, and need not say so.
+	TrustLoopback bool
 	// TLS of that listener, nil for none. Where it asks for certificates, these stand
 	// for the token.
 	TLS *tls.Config
@@ -87,10 +90,10 @@ func (s *Server) mayPush(r *http.Request) *problem {
 	case s.Internal.mutual() && r.TLS != nil && len(r.TLS.VerifiedChains) > 0:
 		return nil
 	case s.Internal.Token == "":
-		if reachedLoopback(r) && !forwarded(r) {
+		if s.Internal.TrustLoopback && reachedLoopback(r) && !forwarded(r) {
 			return nil
 		}
-		return &problem{Status: http.StatusForbidden, Error: "only this machine may push here", Hint: "set internal.token on all nodes"}
+		return &problem{Status: http.StatusForbidden, Error: "nobody may push here, as the node has no internal.token", Hint: "set internal.token on all nodes"}
 	case token == "":
 		return &problem{Status: http.StatusUnauthorized, Error: "no token", Hint: "send internal.token as Authorization: Bearer"}
 	case !equal(token, s.Internal.Token):

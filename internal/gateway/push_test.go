@@ -277,8 +277,16 @@ func TestANodeThatTakesNoMoreSessionsStillTakesMessages(t *testing.T) {
 	assert.Equal(t, http.StatusOK, r.do(r.call()).status)
 }
 
-func TestWithoutATokenOnlyThisMachineMayPush(t *testing.T) {
+func TestWhereClientsShowTokensNobodyMayPushWithoutOne(t *testing.T) {
 	r, c := withCarrier(t, func(r *rig) { r.internal.Token = "" })
+	a := r.do(r.single("hello"))
+	assert.Equal(t, http.StatusForbidden, a.status, "a proxy on this machine may have brought it and not say so")
+	assert.Contains(t, a.body, "set internal.token")
+	assert.Empty(t, c.pushed)
+}
+
+func TestWithoutATokenOnlyThisMachineMayPush(t *testing.T) {
+	r, c := withCarrier(t, func(r *rig) { r.internal.Token, r.internal.TrustLoopback = "", true })
 	assert.Equal(t, http.StatusOK, r.do(r.single("hello")).status)
 	q := r.single("hello")
 	q.Header.Set("X-Forwarded-For", "192.0.2.1")
@@ -292,7 +300,7 @@ func TestWithoutATokenOnlyThisMachineMayPush(t *testing.T) {
 		t.Log("this machine has no address but loopback: being reached on another one is not tried")
 		return
 	}
-	r, c = withCarrier(t, func(r *rig) { r.internal.Token, r.config.Listen = "", "0.0.0.0:0" })
+	r, c = withCarrier(t, func(r *rig) { r.internal.Token, r.internal.TrustLoopback, r.config.Listen = "", true, "0.0.0.0:0" })
 	q = r.single("hello")
 	_, port, err := net.SplitHostPort(r.server.Addr())
 	require.NoError(t, err)

@@ -98,7 +98,8 @@ func (c *Courier) begin(ctx context.Context, group *errgroup.Group, records Reco
 	}
 }
 
-// lookUp looks users up, and when that fails waits before they are looked up again.
+// lookUp looks users up. When that fails for some, it waits before they are looked up
+// again; what was found of the others is handed on at once.
 func (c *Courier) lookUp(ctx context.Context, users []string) {
 	const pause = 250 * time.Millisecond
 	began := time.Now()
@@ -107,20 +108,21 @@ func (c *Courier) lookUp(ctx context.Context, users []string) {
 		return
 	}
 	c.p.Metrics.lookedUp(len(users), time.Since(began))
-	failed := false
-	for i := range found {
-		failed = failed || found[i].Err != nil
+	var err error
+	c.change(func(r *Router) {
+		err = r.Found(time.Now(), found)
+		c.note(err)
+	})
+	if err == nil {
+		return
 	}
-	if failed {
-		timer := time.NewTimer(pause)
-		defer timer.Stop()
-		select {
-		case <-ctx.Done():
-			return
-		case <-timer.C:
-		}
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+		c.change(func(r *Router) { r.Retry() })
 	}
-	c.change(func(r *Router) { c.note(r.Found(time.Now(), found)) })
 }
 
 // note keeps for how long look-ups have been failing. The lock is held.

@@ -2,6 +2,7 @@ package targeted
 
 import (
 	"slices"
+	"time"
 
 	"pushgate/internal/push"
 )
@@ -30,17 +31,19 @@ type Call struct {
 	Offsets []int64
 
 	to      *node
+	began   time.Time
 	parcels []*parcel
 }
 
-// enqueue has a node called with a message, unless too many wait for that.
+// enqueue has a node called with a message, unless too many wait for that and the node
+// stands still: a burst is more than a healthy node takes at once, too.
 func (r *Router) enqueue(to lifeOf, p *parcel) {
 	n := r.nodes[to]
 	if n == nil {
 		n = &node{lifeOf: to}
 		r.nodes[to] = n
 	}
-	if len(n.queue) >= r.policy.MaxQueued {
+	if len(n.queue) >= r.policy.MaxQueued && n.call != nil && r.now.Sub(n.call.began) >= r.policy.Standstill {
 		r.fail(to.node, []*parcel{p}, push.Unreachable)
 		return
 	}
@@ -65,7 +68,7 @@ func (r *Router) Call() *Call {
 }
 
 func (r *Router) callTo(n *node) *Call {
-	c := &Call{Node: n.node, Life: n.life, to: n}
+	c := &Call{Node: n.node, Life: n.life, to: n, began: r.now}
 	bytes := 0
 	for _, p := range n.queue {
 		bytes += int(p.Size)
@@ -110,9 +113,8 @@ func (r *Router) Answered(c *Call, answer *push.Receipt) {
 		r.news = append(r.news, push.Carried{Receipt: &words.Receipt})
 	}
 	for _, p := range c.parcels {
-		if words.listed[p.Offset] {
-			p.heard = true
-		} else {
+		p.heard = p.heard || words.listed[p.Offset]
+		if !words.listed[p.Offset] || words.left[p.Offset] {
 			r.notThere(c, p)
 		}
 	}
@@ -149,7 +151,9 @@ func (r *Router) Failed(c *Call) {
 	r.end(c)
 }
 
-// notThere remembers which sessions are gone.
+// notThere remembers which sessions are gone: those that the node does not have, and
+// those that were closing when it was called. Entered they are until they have closed,
+// and a message that waits would be offered to them again and again.
 func (r *Router) notThere(c *Call, p *parcel) {
 	delete(r.cache, p.User)
 	for _, s := range p.sessions {
@@ -201,6 +205,7 @@ func failed(to string, parcels []*parcel, reason push.Reason) push.Carried {
 type words struct {
 	push.Receipt
 	listed map[int64]bool
+	left   map[int64]bool // those whose user was leaving
 }
 
 // restrict leaves out what was not asked for.
@@ -209,7 +214,7 @@ func restrict(r *push.Receipt, parcels []*parcel) words {
 	for _, p := range parcels {
 		asked[p.Offset] = true
 	}
-	w := words{Receipt: push.Receipt{Node: r.Node, Epoch: r.Epoch, Called: r.Called}, listed: make(map[int64]bool, len(parcels))}
+	w := words{Receipt: push.Receipt{Node: r.Node, Epoch: r.Epoch, Called: r.Called}, listed: make(map[int64]bool, len(parcels)), left: make(map[int64]bool)}
 	take := func(list []int64) (taken []int64) {
 		for _, o := range list {
 			if asked[o] {
@@ -224,6 +229,7 @@ func restrict(r *push.Receipt, parcels []*parcel) words {
 		if asked[f.Offset] {
 			w.Failed = append(w.Failed, f)
 			w.listed[f.Offset] = true
+			w.left[f.Offset] = !f.Reason.UsesAttempt()
 		}
 	}
 	return w

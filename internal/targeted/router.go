@@ -3,6 +3,7 @@ package targeted
 import (
 	"cmp"
 	"slices"
+	"strings"
 	"time"
 
 	"pushgate/internal/directory"
@@ -16,9 +17,11 @@ type Policy struct {
 	Cache time.Duration
 	// CallMessages and CallBytes bound one call. A single message may exceed CallBytes.
 	CallMessages, CallBytes int
-	// MaxQueued bounds the messages that wait for a call to one node. What is beyond
-	// fails, so that a node which stands still holds up nobody else's messages.
-	MaxQueued int
+	// MaxQueued bounds the messages that wait for a call to one node whose last call
+	// began Standstill ago or earlier. What is beyond fails, so that a node which stands
+	// still holds up nobody else's messages.
+	MaxQueued  int
+	Standstill time.Duration
 }
 
 // Bounds of what a Router holds. Users beyond are looked up more often.
@@ -38,11 +41,13 @@ const (
 type Router struct {
 	policy  Policy
 	readers map[string]bool
+	now     time.Time // as of the last time it was told
 
 	lines  map[string]*line // of users who have messages that are not over
 	ask    []string         // users to be looked up, first come, first served
 	asking []string         // of the look-up that is under way
-	sought map[string]bool  // users in either; true: a session was opened since the look-up began
+	failed []string         // users who could not be looked up, until Retry
+	sought map[string]bool  // users in any of these; true: a session was opened since the look-up began
 	round  int              // look-ups begun
 	again  map[string]int   // users to be looked for again, and after which round
 	cache  map[string]cached
@@ -85,6 +90,7 @@ func NewRouter(p Policy) *Router {
 
 // Add takes a message to be carried.
 func (r *Router) Add(now time.Time, message push.Parcel) {
+	r.now = now
 	p := &parcel{Parcel: message, round: r.round}
 	l := r.lines[p.User]
 	if l == nil {
@@ -152,23 +158,29 @@ func (r *Router) Lookup() []string {
 }
 
 // Found takes in what the users of the last Lookup were found to be: one element for
-// each. Those that could not be looked up are asked about again; the error is of the
-// first such.
+// each. Those that could not be looked up are asked about again after Retry; the error
+// is of the first such.
 func (r *Router) Found(now time.Time, found []directory.Found) error {
 	users := r.asking
-	r.asking = nil
+	r.now, r.asking = now, nil
 	var failed error
 	for i, f := range found {
 		if f.Err != nil {
 			if failed == nil {
 				failed = f.Err
 			}
-			r.ask = append(r.ask, users[i])
+			r.failed = append(r.failed, users[i])
 			continue
 		}
 		r.found(now, users[i], r.gone.less(f.Entries))
 	}
 	return failed
+}
+
+// Retry has those looked up again who could not be. Until then others are.
+func (r *Router) Retry() {
+	r.ask = append(r.ask, r.failed...)
+	r.failed = nil
 }
 
 // found takes in where one user is. What was to be looked up only after the look-up
@@ -180,9 +192,9 @@ func (r *Router) found(now time.Time, user string, sessions []directory.Entry) {
 		r.remember(now, user, sessions)
 	}
 	if round, ok := r.again[user]; ok {
+		r.present(user, sessions)
 		if round < r.round {
 			delete(r.again, user)
-			r.present(user, sessions)
 		} else {
 			r.seek(user)
 		}
@@ -216,7 +228,15 @@ func (r *Router) remember(now time.Time, user string, sessions []directory.Entry
 	if len(r.cache) >= maxCached {
 		clear(r.cache)
 	}
-	r.cache[user] = cached{sessions: sessions, until: now.Add(r.policy.Cache)}
+	kept := make([]directory.Entry, len(sessions))
+	for i, s := range sessions {
+		// Not what is for people to read, nor the text that all of it was cut from.
+		kept[i] = directory.Entry{
+			Session: directory.Session{User: user, Epoch: s.Epoch, Type: strings.Clone(s.Type), Since: s.Since},
+			Node:    strings.Clone(s.Node), Life: s.Life,
+		}
+	}
+	r.cache[user] = cached{sessions: kept, until: now.Add(r.policy.Cache)}
 }
 
 // present tells that a user of whom messages wait is there.

@@ -242,6 +242,7 @@ func TestAUserWhoCannotBeLookedUpIsAskedForAgain(t *testing.T) {
 	require.ErrorIs(t, x.Found(x.now, []directory.Found{{Err: away}, {}}), away)
 	assert.Equal(t, []string{"42", "43"}, users)
 	assert.Equal(t, []int64{2}, x.learnt().over)
+	x.Retry()
 	x.settle()
 	assert.Equal(t, []int64{o}, x.learnt().delivered)
 }
@@ -308,6 +309,57 @@ func TestASlowNodeHoldsUpOnlyItsOwnUsers(t *testing.T) {
 	x.settle()
 	assert.Len(t, x.learnt().delivered, 4)
 	assert.True(t, x.Idle())
+}
+
+func TestABurstToANodeThatAnswersDoesNotFail(t *testing.T) {
+	x := newTable(t, func(p *Policy) { p.MaxQueued, p.Standstill = 3, time.Second })
+	x.connect("42", "A")
+	for range 500 {
+		x.add("42")
+	}
+	x.look()
+	first := x.Call()
+	for range 500 {
+		x.add("42")
+	}
+	assert.Empty(t, x.learnt().failed)
+	x.now = x.now.Add(2 * time.Second) // it has stood still since
+	late := x.add("42")
+	x.look()
+	assert.Equal(t, []push.Failure{{Offset: late, Reason: push.Unreachable}}, x.learnt().failed)
+	x.answer(first)
+	x.settle()
+	assert.Len(t, x.learnt().delivered, 1000)
+}
+
+func TestASessionThatIsClosingIsNotOfferedWhatWaitsAgainAndAgain(t *testing.T) {
+	x := newTable(t)
+	x.enter("42", "A", push.AllTypes)
+	o := x.add("42")
+	x.look()
+	x.Answered(x.Call(), &push.Receipt{Node: "A", Epoch: 7, Failed: []push.Failure{{Offset: o, Reason: push.Offline}}})
+	x.learnt()
+	require.True(t, x.LookAgain("42"))
+	x.settle()
+	assert.Empty(t, x.learnt().present)
+	x.connect("42", "A")
+	require.True(t, x.LookAgain("42"))
+	x.settle()
+	assert.Len(t, x.learnt().present, 1, "a session that was opened since")
+}
+
+func TestUsersWhoCannotBeLookedUpHoldUpNobodyElse(t *testing.T) {
+	x := newTable(t)
+	x.connect("43", "A")
+	x.add("42")
+	x.Lookup()
+	require.Error(t, x.Found(x.now, []directory.Found{{Err: errors.New("that master is away")}}))
+	o := x.add("43")
+	assert.Equal(t, []string{"43"}, x.look(), "the other waits for Retry")
+	x.settle()
+	assert.Equal(t, []int64{o}, x.learnt().delivered)
+	x.Retry()
+	assert.Equal(t, []string{"42"}, x.look())
 }
 
 func TestAFailedCallFailsItsMessagesAndForgetsTheLookUp(t *testing.T) {
