@@ -30,24 +30,88 @@ func TestNodesOfDockerComposeAreConfiguredValidly(t *testing.T) {
 		}
 	}
 	require.NoError(t, yaml.Unmarshal(read(t, "../docker-compose.yml"), &compose))
-	nodes := 0
+	nodes, targeted := 0, 0
 	for name, service := range compose.Services {
 		if service.Build == nil {
 			continue // Not our image.
 		}
 		nodes++
-		assertValid(t, name, service.Environment)
+		const asked, unless = "${PUSHGATE_ROUTING_MODE:-broadcast}", config.RoutingBroadcast
+		for _, mode := range []string{unless, config.RoutingTargeted} {
+			environment := maps.Clone(service.Environment)
+			for k, v := range environment {
+				environment[k] = strings.ReplaceAll(v, asked, mode)
+			}
+			if assertValid(t, name, environment).Targeted() {
+				targeted++
+			}
+		}
 	}
 	assert.Equal(t, 3, nodes, "two gateways, and what makes the topics")
+	assert.Equal(t, 2, targeted, "both gateways, with one variable")
 }
 
-func TestPodsOfKubernetesAreConfiguredValidly(t *testing.T) {
-	// As the Secret that pushgate.yaml tells one to create.
+// container is what pods say of our image.
+type container struct {
+	Name string
+	Env  []struct {
+		Name, Value string
+		ValueFrom   struct {
+			FieldRef struct {
+				FieldPath string `yaml:"fieldPath"`
+			} `yaml:"fieldRef"`
+		} `yaml:"valueFrom"`
+	}
+}
+
+// environment is what the container of a pod would have, beside others of its
+// environment. As Kubernetes does it, only what stands before can be named.
+func (c container) environment(others map[string]string) map[string]string {
+	fields := map[string]string{"metadata.name": "pushgate-0", "status.podIP": "10.0.0.7"}
+	environment := maps.Clone(others)
+	for _, v := range c.Env {
+		if v.Value == "" {
+			v.Value = fields[v.ValueFrom.FieldRef.FieldPath]
+		}
+		for name, value := range environment {
+			v.Value = strings.ReplaceAll(v.Value, "$("+name+")", value)
+		}
+		environment[v.Name] = v.Value
+	}
+	return environment
+}
+
+// secret is as the Secret that pushgate.yaml tells one to create.
+func secret(t *testing.T) map[string]string {
+	t.Helper()
 	secret := map[string]string{}
 	for _, found := range regexp.MustCompile(`--from-literal=(\w+)=`).FindAllStringSubmatch(string(read(t, "kubernetes/pushgate.yaml")), -1) {
 		secret[found[1]] = strings.Repeat("0123456789abcdef", 4)
 	}
 	assert.NotEmpty(t, secret)
+	return secret
+}
+
+func TestPodsOfKubernetesAreConfiguredValidlyForTargetedRoutingToo(t *testing.T) {
+	var base, patch struct {
+		Spec struct {
+			Template struct {
+				Spec struct{ Containers []container }
+			}
+		}
+	}
+	require.NoError(t, yaml.Unmarshal(read(t, "kubernetes/pushgate.yaml"), &base)) // its first document
+	require.NoError(t, yaml.Unmarshal(read(t, "kubernetes/targeted.yaml"), &patch))
+	node, change := base.Spec.Template.Spec.Containers[0], patch.Spec.Template.Spec.Containers[0]
+	require.Equal(t, node.Name, change.Name, "a patch names the container it is for")
+	c := assertValid(t, "targeted.yaml", change.environment(node.environment(secret(t))))
+	assert.True(t, c.Targeted())
+	assert.Equal(t, "10.0.0.7:8082", c.Node.Advertise, "where the others call it")
+	assert.Equal(t, ":8082", c.PushListen())
+	assert.NotEmpty(t, c.Internal.Token)
+}
+
+func TestPodsOfKubernetesAreConfiguredValidly(t *testing.T) {
 	pods := 0
 	for _, file := range []string{"kubernetes/pushgate.yaml", "kubernetes/topics.yaml"} {
 		documents := yaml.NewDecoder(bytes.NewReader(read(t, file)))
@@ -57,9 +121,7 @@ func TestPodsOfKubernetesAreConfiguredValidly(t *testing.T) {
 					Template struct {
 						Spec struct {
 							EnableServiceLinks *bool `yaml:"enableServiceLinks"`
-							Containers         []struct {
-								Env []struct{ Name, Value string }
-							}
+							Containers         []container
 						}
 					}
 				}
@@ -72,14 +134,7 @@ func TestPodsOfKubernetesAreConfiguredValidly(t *testing.T) {
 			pod := resource.Spec.Template.Spec
 			for _, container := range pod.Containers {
 				pods++
-				environment := maps.Clone(secret)
-				for _, v := range container.Env {
-					if v.Value == "" {
-						v.Value = "pushgate-0" // From a field of the pod.
-					}
-					environment[v.Name] = strings.ReplaceAll(v.Value, "$(PUSHGATE_NODE_ID)", "pushgate-0")
-				}
-				assertValid(t, file, environment)
+				assertValid(t, file, container.environment(secret(t)))
 				require.NotNil(t, pod.EnableServiceLinks, file)
 				assert.False(t, *pod.EnableServiceLinks, "%s: PUSHGATE_PORT, of the Service, is no key", file)
 			}
@@ -89,7 +144,7 @@ func TestPodsOfKubernetesAreConfiguredValidly(t *testing.T) {
 }
 
 // assertValid loads the configuration a container of our image would have.
-func assertValid(t *testing.T, name string, environment map[string]string) {
+func assertValid(t *testing.T, name string, environment map[string]string) config.Config {
 	t.Helper()
 	image := imageEnvironment(t)
 	maps.Copy(image, environment)
@@ -97,8 +152,9 @@ func assertValid(t *testing.T, name string, environment map[string]string) {
 	for k, v := range image {
 		list = append(list, k+"="+v)
 	}
-	_, _, err := config.Load(config.Sources{Env: list})
+	c, _, err := config.Load(config.Sources{Env: list})
 	assert.NoError(t, err, name)
+	return c
 }
 
 func imageEnvironment(t *testing.T) map[string]string {
