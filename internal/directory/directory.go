@@ -77,8 +77,8 @@ type Lives interface {
 	// that this process had before, zero for none: Redis may not know it any more.
 	Begin(ctx context.Context, node string, prior Life) (Life, error)
 	// Hold renews the lease, and returns the life with its new end. Lapsed says that
-	// it had ended meanwhile: entries did not count for a while and do now; look
-	// whether they are all there. Errors include ErrLost and ErrSuperseded.
+	// it had ended, as far as the life given here knows: entries may not have counted
+	// for a while and do now; look whether they are all there. Errors include ErrLost and ErrSuperseded.
 	Hold(ctx context.Context, life Life) (_ Life, lapsed bool, err error)
 	// Release ends a life. Its entries no longer count, and are swept later: also
 	// when Redis had forgotten it, or another has superseded it.

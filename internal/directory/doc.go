@@ -73,12 +73,19 @@
 //
 // Sessions stay open. A Keeper enters what came meanwhile and removes what went when
 // Redis is back; when the lease had ended, or the life is forgotten (the marker that
-// Redis was emptied), or a sample of entries shows that some are missing, it enters
-// all sessions again, directory.register_rate a second. Those who connect meanwhile
-// do not queue behind them. It tells of each session when it can be found again, so
-// that what was judged offline is offered again. All sessions are also written again
+// Redis was emptied), or a sample of entries, half of it of the newest, shows that
+// some are missing, it enters all sessions again, directory.register_rate a second.
+// Those who connect meanwhile do not queue behind them. It tells of each session when
+// it can be found again, so that what was judged offline is offered again. All sessions are also written again
 // every directory.refresh, and the index is compared with the open sessions as
 // often: a lost entry, and one that a late write brought back, last no longer.
+//
+// Redis may carry out what it is told and its answer be lost. So the end of the lease
+// that is known here, not the one in Redis, says whether the lease had lapsed; a
+// session whose write was not answered counts as one that could not be found; and a
+// life that Redis has forgotten is not held again until it has answered with a new
+// one, lest that one be taken for another process's. Only a newer life is: an older
+// one that is not over was in a snapshot, or on a replica that lagged.
 //
 // # Registries other than Redis
 //

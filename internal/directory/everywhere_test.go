@@ -13,6 +13,8 @@ func promises() []promise {
 		{"AnotherServiceFindsTheNodeOfAUserWithHGET", anotherServiceFindsTheNodeOfAUserWithHGET},
 		{"ClosingAnOldConnectionLeavesTheNewerOne", closingAnOldConnectionLeavesTheNewerOne},
 		{"ANodeThatStartsAgainInvalidatesWhatItEnteredBefore", aNodeThatStartsAgainInvalidatesWhatItEnteredBefore},
+		{"ALapseWhoseAnswerWasLostIsToldOfAgain", aLapseWhoseAnswerWasLostIsToldOfAgain},
+		{"ANodeOutlivesARedisThatComesBackWithAnOlderSnapshot", aNodeOutlivesARedisThatComesBackWithAnOlderSnapshot},
 		{"ManyUsersAreFoundInOneLookUp", manyUsersAreFoundInOneLookUp},
 		{"SweepingLeavesNothingOfTheDeadAndEverythingOfTheLiving", sweepingLeavesNothingOfTheDeadAndEverythingOfTheLiving},
 		{"WhatCannotBeReadIsNotOffline", whatCannotBeReadIsNotOffline},

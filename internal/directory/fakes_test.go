@@ -19,8 +19,9 @@ type fake struct {
 	refuse  func(Session) bool // entries that cannot be written
 	life    Life
 	till    time.Time
-	swept   bool // the life is forgotten
-	taken   bool // by another process
+	swept   bool     // the life is forgotten
+	taken   bool     // by another process
+	deaf    fakeCall // whose next answer is lost; it is carried out
 	entries map[string]Session
 	index   map[string]Session // as entries, and what a late write leaves
 	named   map[string]Node
@@ -33,6 +34,23 @@ func newFake() *fake {
 }
 
 const fakeLease = 6 * time.Second
+
+// fakeCall is one that a test meddles with.
+type fakeCall string
+
+const (
+	beginCall fakeCall = "begin"
+	bindCall  fakeCall = "bind"
+)
+
+// unheard says, once, that the answer to a call is lost. The lock is held.
+func (f *fake) unheard(c fakeCall) bool {
+	if f.deaf != c {
+		return false
+	}
+	f.deaf = ""
+	return true
+}
 
 func (f *fake) failing() error {
 	if f.away {
@@ -84,9 +102,15 @@ func (f *fake) written() []time.Time {
 func (f *fake) Begin(_ context.Context, node string, _ Life) (Life, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.life = Life{Node: node, Number: f.life.Number + 1}
+	if f.away {
+		return Life{}, errAway
+	}
 	f.till, f.swept = time.Now().Add(fakeLease), false
-	return f.life, f.failing()
+	f.life = Life{Node: node, Number: f.life.Number + 1, till: f.till.UnixMilli()}
+	if f.unheard(beginCall) {
+		return Life{}, errAway
+	}
+	return f.life, nil
 }
 
 func (f *fake) Hold(_ context.Context, life Life) (Life, bool, error) {
@@ -95,13 +119,16 @@ func (f *fake) Hold(_ context.Context, life Life) (Life, bool, error) {
 	switch {
 	case f.away:
 		return life, false, errAway
-	case f.taken:
+	case f.taken || !f.swept && life.Number < f.life.Number:
 		return life, false, fmt.Errorf("holding: %w", ErrSuperseded)
 	case f.swept || life.Number != f.life.Number:
 		return life, false, fmt.Errorf("holding: %w", ErrLost)
 	}
-	lapsed := time.Now().After(f.till)
-	f.till = time.Now().Add(fakeLease)
+	now := time.Now()
+	lapsed := now.After(f.till) || now.UnixMilli() >= life.till
+	f.till = now.Add(fakeLease)
+	life.till = f.till.UnixMilli()
+	f.life = life
 	return life, lapsed, nil
 }
 
@@ -144,6 +171,9 @@ func (f *fake) Bind(_ context.Context, life Life, sessions []Session) ([]Bound, 
 			bound[i] = BoundAgain
 		}
 		f.entries[key], f.index[key] = s, s
+	}
+	if f.unheard(bindCall) {
+		return make([]Bound, len(sessions)), errAway
 	}
 	return bound, err
 }

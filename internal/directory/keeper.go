@@ -38,9 +38,12 @@ type Keeper struct {
 
 	mu sync.Mutex
 	// life is the one under which entries are made; zero before the first.
-	life     Life
-	sessions map[uint64]*kept
-	epoch    uint64
+	life Life
+	// beginning: Redis said that it knows life no longer, and has not answered yet
+	// with a new one. It may have begun one all the same.
+	beginning bool
+	sessions  map[uint64]*kept
+	epoch     uint64
 	// joined are epochs of sessions that were opened and not tried yet.
 	joined []uint64
 	// left are sessions that may have an entry and are closed.

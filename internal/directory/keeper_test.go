@@ -231,10 +231,105 @@ func TestEntriesThatAreLostUnnoticedComeBack(t *testing.T) {
 		for _, e := range epochs {
 			told += k.toldOf(e)
 		}
-		assert.Equal(t, 3000, told, "of those that had been lost, and of no others")
+		assert.Equal(t, 4000, told, "of all: which of them were lost is not known for sure")
 		lose(1)
 		pass(t, DefaultConfig().Refresh+time.Minute)
 		assert.Len(t, f.entered(), 2000, "all are entered again from time to time")
+	})
+}
+
+func TestWhatAFailoverLosesOfTheNewestIsMissedAtTheNextRenewal(t *testing.T) {
+	inABubble(t, func(t *testing.T, f *fake, k *keeping) {
+		const n, last = 20_000, 5
+		epochs := k.connect(t, n)
+		synctest.Wait()
+		for _, e := range k.connect(t, 100) {
+			k.Disconnect(e) // Who came later and has left hides nobody.
+		}
+		synctest.Wait()
+		lose := func(epochs []uint64) {
+			f.set(func() {
+				for _, e := range epochs {
+					delete(f.entries, field(f.life.String(), e))
+				}
+			})
+		}
+		lose(epochs[n-last:])
+		pass(t, 6*time.Second)
+		assert.Len(t, f.entered(), n)
+		assert.Equal(t, 2, k.toldOf(epochs[n-1]))
+
+		const since = 100
+		k.connect(t, since)
+		synctest.Wait()
+		lose(epochs[n-since:])
+		pass(t, 30*time.Second)
+		assert.Len(t, f.entered(), n+since, "nor do those who came after it, for long")
+	})
+}
+
+func TestALostEntryThatIsBackIsToldOfThoughTheFirstAnswerIsLost(t *testing.T) {
+	// Whether the keeper notices, or its client repeats the write by itself.
+	for name, repeated := range map[string]bool{"noticed": false, "repeated by the client": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFake()
+				d := Directory(f)
+				if repeated {
+					d = repeating{f}
+				}
+				k := run(t, KeeperParams{Config: DefaultConfig(), Directory: d, Lives: f, Census: f, Registry: f})
+				epoch := k.connect(t, 1)[0]
+				synctest.Wait()
+				require.Equal(t, 1, k.toldOf(epoch))
+				f.set(func() { clear(f.entries); f.deaf = bindCall })
+				pass(t, 20*time.Second)
+				assert.Len(t, f.entered(), 1)
+				assert.Equal(t, 2, k.toldOf(epoch))
+				k.end(t)
+			})
+		})
+	}
+}
+
+// repeating tries once more by itself.
+type repeating struct{ *fake }
+
+func (r repeating) Bind(ctx context.Context, life Life, sessions []Session) ([]Bound, error) {
+	if bound, err := r.fake.Bind(ctx, life, sessions); err == nil {
+		return bound, nil
+	}
+	return r.fake.Bind(ctx, life, sessions)
+}
+
+func TestALostEntryThatTheRefreshWritesIsToldOfThoughTheFirstAnswerIsLost(t *testing.T) {
+	inABubble(t, func(t *testing.T, f *fake, k *keeping) {
+		epoch := k.connect(t, 1)[0]
+		synctest.Wait()
+		c := DefaultConfig()
+		pass(t, c.Refresh-time.Millisecond) // No renewal comes in between.
+		f.set(func() { clear(f.entries); f.deaf = bindCall })
+		pass(t, time.Second)
+		assert.Len(t, f.entered(), 1)
+		assert.Equal(t, 2, k.toldOf(epoch))
+	})
+}
+
+func TestANodeThatDidNotHearOfItsNewLifeGoesOn(t *testing.T) {
+	inABubble(t, func(t *testing.T, f *fake, k *keeping) {
+		epoch := k.connect(t, 1)[0]
+		synctest.Wait()
+		f.empty()
+		f.set(func() { f.deaf = beginCall })
+		pass(t, 20*time.Second)
+		require.NoError(t, k.Ready())
+		assert.EqualValues(t, 3, k.State().Life.Number, "the second was not heard of")
+		assert.Equal(t, 2, k.toldOf(epoch))
+		f.set(func() { f.taken = true })
+		pass(t, 3*time.Second)
+		err := <-k.ended
+		require.ErrorIs(t, err, ErrSuperseded, "another process is still heeded")
+		k.ended <- err
 	})
 }
 
@@ -281,12 +376,17 @@ func TestTheOlderOfTwoProcessesWithOneNameLeaves(t *testing.T) {
 
 func keeperOn(t testing.TB, r *rig, name string) *keeping {
 	t.Helper()
+	return keeperWith(t, r, r.Redis, name)
+}
+
+func keeperWith(t testing.TB, r *rig, lives Lives, name string) *keeping {
+	t.Helper()
 	log := zap.NewNop()
 	if tt, ok := t.(*testing.T); ok {
 		log = zaptest.NewLogger(tt, zaptest.Level(zap.WarnLevel))
 	}
 	return run(t, KeeperParams{
-		Config: r.config, Directory: r.Redis, Lives: r.Redis, Census: r.Redis, Registry: r.registry, Logger: log,
+		Config: r.config, Directory: r.Redis, Lives: lives, Census: r.Redis, Registry: r.registry, Logger: log,
 		Node: Node{ID: name, Addr: "192.0.2.1:8080", Capabilities: []string{"gateway"}},
 	})
 }

@@ -87,9 +87,10 @@ type lateWrite struct {
 
 // modelLife is a lease: its end, and whether it is over whatever its end is.
 type modelLife struct {
-	node string
-	till time.Duration
-	over bool
+	node   string
+	number uint64
+	till   time.Duration
+	over   bool
 }
 
 func newModel(r *rig, draw func(int) int) *model {
@@ -140,7 +141,7 @@ func (m *model) start(t require.TestingT, node string, prior *process) *process 
 	if prior != nil {
 		before = prior.life
 		if m.lives[before.String()] == nil {
-			m.lives[before.String()] = &modelLife{node: node, till: prior.till, over: true}
+			m.lives[before.String()] = &modelLife{node: node, number: before.Number, till: prior.till, over: true}
 		}
 	}
 	life, err := m.r.Begin(context.Background(), node, before)
@@ -149,7 +150,7 @@ func (m *model) start(t require.TestingT, node string, prior *process) *process 
 		l.over = l.over || l.node == node
 	}
 	require.Nil(t, m.lives[life.String()], "the number of a life is used again")
-	m.lives[life.String()] = &modelLife{node: node, till: m.now + testLease}
+	m.lives[life.String()] = &modelLife{node: node, number: life.Number, till: m.now + testLease}
 	return &process{life: life, till: m.now + testLease}
 }
 
@@ -168,7 +169,7 @@ func (m *model) hold(t require.TestingT) {
 		return
 	}
 	for _, l := range m.lives {
-		if l.node == p.life.Node && !l.over {
+		if l.node == p.life.Node && l.number > p.life.Number && !l.over {
 			require.ErrorIs(t, err, ErrSuperseded)
 			m.leave(t, p)
 			return
@@ -265,7 +266,7 @@ func (m *model) leave(t require.TestingT, p *process) {
 	if l := m.lives[p.life.String()]; l != nil {
 		l.over = true
 	} else {
-		m.lives[p.life.String()] = &modelLife{node: p.life.Node, till: p.till, over: true}
+		m.lives[p.life.String()] = &modelLife{node: p.life.Node, number: p.life.Number, till: p.till, over: true}
 	}
 	m.processes = slices.DeleteFunc(m.processes, func(q *process) bool { return q == p })
 }

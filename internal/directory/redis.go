@@ -62,7 +62,7 @@ func (r *Redis) Begin(ctx context.Context, node string, prior Life) (Life, error
 
 // Hold implements Lives.
 func (r *Redis) Hold(ctx context.Context, life Life) (_ Life, lapsed bool, err error) {
-	answer, err := r.one(ctx, r.scripts.hold, r.keys.lives(), life.String(), life.Node, r.lease.Milliseconds()).StringSlice()
+	answer, err := r.one(ctx, r.scripts.hold, r.keys.lives(), life.String(), life.Node, r.lease.Milliseconds(), life.till).StringSlice()
 	if err != nil {
 		return life, false, fmt.Errorf("renewing the lease of %s: %w", life, err)
 	}

@@ -79,6 +79,38 @@ func aNodeThatStartsAgainInvalidatesWhatItEnteredBefore(t *testing.T, r *rig) {
 	require.NoError(t, err)
 }
 
+func aLapseWhoseAnswerWasLostIsToldOfAgain(t *testing.T, r *rig) {
+	known := r.begin(t, "gw-1")
+	known.till -= r.advance(t, 2*testLease)
+	_, lapsed, err := r.Hold(t.Context(), known) // It is carried out, and not heard of.
+	require.NoError(t, err)
+	require.True(t, lapsed)
+	held, lapsed, err := r.Hold(t.Context(), known)
+	require.NoError(t, err)
+	assert.True(t, lapsed)
+	_, lapsed, err = r.Hold(t.Context(), held)
+	require.NoError(t, err)
+	assert.False(t, lapsed, "once it was heard of")
+}
+
+func aNodeOutlivesARedisThatComesBackWithAnOlderSnapshot(t *testing.T, r *rig) {
+	old := r.begin(t, "gw-1")
+	saved, err := r.rdb.ZRangeWithScores(t.Context(), r.keys.lives(), 0, -1).Result()
+	require.NoError(t, err)
+	life := r.begin(t, "gw-1") // The node was restarted since.
+	require.NoError(t, r.rdb.Del(t.Context(), r.keys.lives()).Err())
+	require.NoError(t, r.rdb.ZAdd(t.Context(), r.keys.lives(), saved...).Err())
+	_, _, err = r.Hold(t.Context(), life)
+	require.ErrorIs(t, err, ErrLost, "the process that is over is no other one")
+	next, err := r.Begin(t.Context(), "gw-1", life)
+	require.NoError(t, err)
+	assert.Greater(t, next.Number, life.Number)
+	for _, before := range []Life{old, life} {
+		_, _, err = r.Hold(t.Context(), before)
+		require.ErrorIs(t, err, ErrSuperseded)
+	}
+}
+
 func manyUsersAreFoundInOneLookUp(t *testing.T, r *rig) {
 	life := r.begin(t, "gw-1")
 	const n = 2*batch + 10

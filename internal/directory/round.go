@@ -183,6 +183,10 @@ func (k *Keeper) entered(life Life, sessions []Session, bound []Bound, err error
 			// life: the round of that one has it.
 		case bound[i] == NotBound:
 			failed = true
+			// It may be written all the same: an entry that was lost is there again then,
+			// and the next answer says that it was there. Whoever took the user for
+			// offline meanwhile is to hear of it.
+			open.life = 0
 			if !open.inRound {
 				open.inRound = true
 				k.round = append(k.round, s.Epoch)

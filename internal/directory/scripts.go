@@ -44,17 +44,24 @@ life = string.format('%.0f', life)
 redis.call('ZADD', KEYS[1], till, mine .. life)
 return {life, till}
 `),
+		// ARGV[4] is the end of the lease that the node knows of. The lease had lapsed also
+		// when it is only that end which is past: an earlier renewal was carried out too
+		// late, and its answer, which said so, was lost. Only a newer life supersedes: an
+		// older one that is not over is there when Redis came back with what it had saved
+		// before this life began, or when a replica that lagged took over.
 		hold: script(`
 local score = tonumber(redis.call('ZSCORE', KEYS[1], ARGV[1]) or '0')
 if score > 0 then
   local till = string.format('%.0f', now + tonumber(ARGV[3]))
   redis.call('ZADD', KEYS[1], till, ARGV[1])
-  if score > now then return {'held', till} end
+  if score > now and tonumber(ARGV[4]) > now then return {'held', till} end
   return {'lapsed', till}
 end
 local node = ARGV[2] .. '/'
+local mine = tonumber(string.sub(ARGV[1], #node + 1))
 for _, member in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], 1, '+inf')) do
-  if string.sub(member, 1, #node) == node then return {'superseded', '0'} end
+  local number = string.sub(member, 1, #node) == node and tonumber(string.sub(member, #node + 1))
+  if number and number > mine then return {'superseded', '0'} end
 end
 return {'lost', '0'}
 `),
