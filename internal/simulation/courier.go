@@ -26,6 +26,8 @@ type courier struct {
 	users  []string          // of the look-up under way
 	found  []directory.Found // what it has found, before that is known here
 	calls  []*call
+	news   []push.Carried // not taken in yet
+	failed bool           // users could not be looked up
 }
 
 // call is one call, as its caller sees it.
@@ -143,6 +145,11 @@ func (k *courier) drain() (some bool) {
 
 // begin begins the look-up and the calls that are to be made.
 func (k *courier) begin() {
+	k.collect()
+	if w := k.c.w; k.failed && (w.healed || w.nature.steady || w.one(2)) {
+		k.failed = false
+		k.router.Retry()
+	}
 	if len(k.users) == 0 {
 		k.users = k.router.Lookup()
 	}
@@ -172,13 +179,15 @@ func (k *courier) lookUp() {
 		found := k.found
 		k.learnOwners(found)
 		k.users, k.found = nil, nil
-		_ = k.router.Found(k.c.now(), found)
+		k.failed = k.router.Found(k.c.now(), found) != nil || k.failed
 	}
 }
 
 // take takes in what has been learnt.
 func (k *courier) take() bool {
-	news := k.router.News()
+	k.collect()
+	news := k.news
+	k.news = nil
 	for i := range news {
 		k.tellNews(&news[i])
 		k.listen(&news[i])
@@ -186,6 +195,16 @@ func (k *courier) take() bool {
 	}
 	k.c.gather()
 	return len(news) > 0
+}
+
+// collect keeps what has been learnt until it is taken in.
+func (k *courier) collect() {
+	for _, n := range k.router.News() {
+		for _, o := range n.Over {
+			k.c.heardOf.back = slices.DeleteFunc(k.c.heardOf.back, func(b int64) bool { return b == o })
+		}
+		k.news = append(k.news, n)
+	}
 }
 
 func (k *courier) tellNews(n *push.Carried) {

@@ -36,6 +36,7 @@ type custodian struct {
 	life      int // steps a zombie has left
 	courier   *courier
 	heardOf   hearsay
+	judges    judgement
 }
 
 // ordered is an action, and how far the receipts were read when it was asked for.
@@ -139,6 +140,7 @@ func (c *custodian) readRequests(n int) bool {
 	for ; n > 0 && c.nextReq < int64(len(c.p.requests)); n-- {
 		c.m.Request(c.understand(&c.p.requests[c.nextReq]))
 		c.reads(c.nextReq)
+		c.weighsFrom(c.nextReq)
 		c.nextReq++
 	}
 	c.m.RequestsRead(c.nextReq)
@@ -174,6 +176,7 @@ func (c *custodian) readReceipts(n int) bool {
 	for ; n > 0 && c.nextRec < int64(len(c.p.receipts)); n-- {
 		r := c.p.receipts[c.nextRec].Receipt
 		c.listen(&r)
+		c.hears(&r)
 		c.m.Receipt(c.nextRec, &r)
 		c.courier.connected(r.Connected)
 		c.nextRec++
@@ -235,6 +238,7 @@ func (c *custodian) gather() {
 	c.restoredYet()
 	for _, a := range c.m.Actions() {
 		c.checkAction(&a)
+		c.checkOutwaited(&a)
 		lane := laneOf(a.Kind)
 		c.lanes[lane] = append(c.lanes[lane], ordered{a, c.nextRec})
 	}

@@ -248,7 +248,7 @@ func (g *gateway) join() {
 		return
 	}
 	typ := push.AllTypes
-	if w.one(3) {
+	if w.nature.crowded && !w.one(3) || w.one(3) {
 		typ = types[w.rng.IntN(len(types))]
 	}
 	g.connect(users[user], typ, w.one(2))

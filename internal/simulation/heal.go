@@ -42,6 +42,7 @@ func (w *World) heal() {
 	w.happens("world", "everything works again")
 	w.settleModes()
 	w.absentAreAbsent()
+	w.whoIsMuteIsFound()
 	w.everyoneConnects()
 	w.calmDown()
 	if w.failure == nil && w.revenant && !w.quiet() {
@@ -111,6 +112,20 @@ func (w *World) everyoneConnects() {
 func (w *World) round() bool {
 	before := w.lengths()
 	w.settleModes()
+	w.gatewaysAct()
+	for _, p := range w.partitions {
+		p.custodian.readAll()
+	}
+	for _, p := range w.partitions {
+		if w.failure == nil {
+			p.custodian.tick()
+		}
+	}
+	return w.lengths() != before
+}
+
+// gatewaysAct lets gateways and their clients do what there is to do, and say it.
+func (w *World) gatewaysAct() {
 	for _, g := range w.gateways {
 		for _, wk := range g.workers {
 			g.readAll(wk)
@@ -127,15 +142,6 @@ func (w *World) round() bool {
 			g.sayAll(wk)
 		}
 	}
-	for _, p := range w.partitions {
-		p.custodian.readAll()
-	}
-	for _, p := range w.partitions {
-		if w.failure == nil {
-			p.custodian.tick()
-		}
-	}
-	return w.lengths() != before
 }
 
 // lengths adds up the logs that grow only when something is done.

@@ -68,7 +68,7 @@ func TestEveryMutationIsCaught(t *testing.T) {
 func (m mutation) play(t *testing.T) string {
 	t.Helper()
 	const (
-		histories = 20_000
+		histories = 50_000
 		patience  = 3 * time.Minute
 	)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)

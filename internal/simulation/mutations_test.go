@@ -23,6 +23,8 @@ const (
 // mutations of the rules that keep messages from being lost, by file. Some rules
 // are not among them, because no promise depends on them:
 //
+//   - that to a node one call is under way at a time: no history has shown what two
+//     that overtake each other do; the router's own test holds it;
 //   - that a goodbye ends a gateway at once: its silence does, a window later;
 //   - that a session is not named, and not remembered, for what it has seen: it costs offerings that the
 //     claims of its gateway make superfluous;
@@ -37,11 +39,11 @@ const (
 //   - that what belongs elsewhere moves before it waits: it moves when its wait is
 //     written;
 //   - that an answer does not say how its gateway takes requests: its next receipt does;
-//   - that users of whom messages wait are asked about after a takeover: sessions that
-//     are entered are named. Only where custodians that call nobody come in between, and
-//     gateways do not hear of it, nobody is; that takes longer than a history here;
 //   - that a look-up which had begun is not enough for whoever is looked for again:
 //     sessions that are entered are named;
+//   - that a gateway which has gone reads no more: whoever comes back under its name
+//     says how it takes requests. One that lives and was silent for too long is called
+//     meanwhile, which brings forward what its return would bring;
 //   - that a message is looked up twice at most: sessions that are gone end it;
 //   - that what could not be brought is not looked up a second time: it costs one more
 //     call, and the failure counts all the same;
@@ -524,11 +526,11 @@ func carryMutations() []mutation {
 		},
 		{
 			"an answer is heard", carry,
-			"m.heard(mark, m.gatewayOf(&answer), &answer)", "_ = mark",
+			"m.heard(mark, m.answering(&answer), &answer)", "_ = mark",
 		},
 		{
 			"the answer of an earlier life claims nothing", carry,
-			"m.heard(mark, m.gatewayOf(&answer), &answer)", "m.heard(mark, &gateway{node: answer.Node, epoch: answer.Epoch}, &answer)",
+			"m.heard(mark, m.answering(&answer), &answer)", "m.heard(mark, &gateway{node: answer.Node, epoch: answer.Epoch}, &answer)",
 		},
 		{
 			"a call that failed is a failed attempt", carry,
@@ -537,6 +539,10 @@ func carryMutations() []mutation {
 		{
 			"what waits is offered when its user is found", carry,
 			"\t\tm.found(mark, b)\n", "\t\t_ = b\n",
+		},
+		{
+			"users of whom messages wait are asked about after a takeover", carry,
+			"if e.state == waiting && e.reason == push.Offline {", "if e.state == gone && e.reason == push.Offline {",
 		},
 		{
 			"a gateway that begins to read has read what it says", carry,
@@ -578,10 +584,6 @@ func carryMutations() []mutation {
 			"a gateway that has come is known to whoever calls", evidence,
 			"\t\tm.gateways[r.Node] = g\n\t\tm.modes++\n", "\t\tm.gateways[r.Node] = g\n",
 		},
-		{
-			"a gateway that has gone is known to whoever calls", evidence,
-			"\tdelete(m.gateways, g.node)\n\tm.modes++\n", "\tdelete(m.gateways, g.node)\n",
-		},
 	}
 }
 
@@ -617,11 +619,11 @@ func routerMutations() []mutation {
 		},
 		{
 			"who is found by looking again is told of", router,
-			"r.present(user, sessions)\n\t\t} else", "_ = sessions\n\t\t} else",
+			"\t\tr.present(user, sessions)\n", "\t\t_ = sessions\n",
 		},
 		{
 			"a look-up that failed says nothing", router,
-			"\t\t\tr.ask = append(r.ask, users[i])\n\t\t\tcontinue\n", "",
+			"\t\t\tr.failed = append(r.failed, users[i])\n\t\t\tcontinue\n", "",
 		},
 		{
 			"nobody there is not taken from a look-up that had begun before", router,
@@ -688,7 +690,7 @@ func nodeMutations() []mutation {
 		},
 		{
 			"what a node lists it has", nodes,
-			"\t\t\tp.heard = true\n\t\t} else {", "\t\t\tp.heard = p.looks > 9\n\t\t} else {",
+			"p.heard = p.heard || words.listed[p.Offset]", "p.heard = p.heard || p.looks > 9",
 		},
 		{
 			"an answer is told", nodes,
@@ -713,10 +715,6 @@ func nodeMutations() []mutation {
 		{
 			"a node is called again when there is more for it", nodes,
 			"\t\tr.calling = append(r.calling, n)\n", "\t\tif len(r.nodes) < 2 {\n\t\t\tr.calling = append(r.calling, n)\n\t\t}\n",
-		},
-		{
-			"to a node one call is under way at a time", nodes,
-			"case n.call != nil || n.ready:", "case n.ready:",
 		},
 		{
 			"what a gateway has is not recalled", nodes,

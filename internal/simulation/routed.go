@@ -19,7 +19,9 @@ type hearsay struct {
 	// calledFrom is what was the next request when a node was first heard to be called
 	// of late.
 	calledFrom map[string]int64
-	readAt     map[int64]int // the step in which a request was read
+	// readsFrom is what was the next request when a node was first heard to read.
+	readsFrom map[string]int64
+	readAt    map[int64]int // the step in which a request was read
 	// named is what was the next request when a session was first named.
 	named map[*session]int64
 	over  map[wordOf]bool
@@ -34,6 +36,17 @@ type hearsay struct {
 	// for whose users that was not more than one since they were to be carried.
 	found map[string]int
 	alone map[int64]bool
+	// owner is where users were last found, and met the last offset that a life of a
+	// node was called with, for each user and type.
+	owner map[string]directory.Entry
+	met   map[meeting]int64
+}
+
+// meeting is of a life of a node with the messages of a user and type.
+type meeting struct {
+	node      string
+	life      uint64
+	user, typ string
 }
 
 // wordOf says which node has had its last word on which offset.
@@ -75,7 +88,12 @@ func (c *custodian) learnModes(r *push.Receipt) {
 	}
 	h := &c.heardOf
 	if h.calledFrom == nil {
-		h.calledFrom, h.named = make(map[string]int64), make(map[*session]int64)
+		h.calledFrom, h.readsFrom, h.named = make(map[string]int64), make(map[string]int64), make(map[*session]int64)
+	}
+	if _, ok := h.readsFrom[r.Node]; r.Called {
+		delete(h.readsFrom, r.Node)
+	} else if !ok {
+		h.readsFrom[r.Node] = c.nextReq
 	}
 	for _, g := range c.w.gateways {
 		if g.node.name != r.Node {
@@ -158,7 +176,6 @@ func (k *courier) listen(n *push.Carried) {
 		c.learnListed(n.Receipt)
 	}
 	for _, o := range n.Over {
-		c.heardOf.back = slices.DeleteFunc(c.heardOf.back, func(b int64) bool { return b == o })
 		sessions, at := c.callable(o)
 		for i, g := range at {
 			if from, ok := c.heardOf.named[sessions[i]]; ok && from <= o && !g.workers[c.p.number].wasCalled(o) {
@@ -211,9 +228,30 @@ func (k *courier) checkCall(call *targeted.Call) {
 		if !h.was[o] {
 			k.checkTurn(o)
 		}
+		if from, reads := h.readsFrom[call.Node]; reads && from <= o {
+			c.w.broken(readersAreLeft, c.p.requests[o].message, "%s is called with offering %d/%d", call.Node, c.p.number, o)
+		}
+		k.checkOvertaken(call, o)
 		m := &c.p.requests[o].msg
 		h.alone[o] = h.alone[o] && !h.was[o] && h.found[m.User] == 1
 		h.was[o] = true
+	}
+}
+
+// checkOvertaken: a node is called with an offset, whose user was nowhere else since
+// it was to be carried.
+func (k *courier) checkOvertaken(call *targeted.Call, o int64) {
+	h, m := &k.c.heardOf, &k.c.p.requests[o].msg
+	if h.met == nil {
+		h.met = make(map[meeting]int64)
+	}
+	here := meeting{call.Node, call.Life, m.User, m.Type}
+	last, ok := h.met[here]
+	if ok && last > o && h.alone[o] && !h.was[o] {
+		k.c.w.broken(carriedInOrder, k.c.p.requests[o].message, "%s is called with offering %d/%d after %d", call.Node, k.c.p.number, o, last)
+	}
+	if !ok || last < o {
+		h.met[here] = o
 	}
 }
 
@@ -319,11 +357,16 @@ func (k *courier) learnOwners(found []directory.Found) {
 		return
 	}
 	if h.found == nil {
-		h.found = make(map[string]int)
+		h.found, h.owner = make(map[string]int), make(map[string]directory.Entry)
 	}
 	for i, user := range k.users {
-		if h.found[user] = len(directory.Owners(found[i].Entries)); h.found[user] > 1 {
-			k.notAlone(user)
+		owners := directory.Owners(found[i].Entries)
+		h.found[user] = len(owners)
+		if len(owners) > 0 {
+			was, known := h.owner[user]
+			if h.owner[user] = found[i].Entries[0]; len(owners) > 1 || known && (was.Node != owners[0].Node || was.Life != owners[0].Life) {
+				k.notAlone(user)
+			}
 		}
 	}
 }

@@ -33,6 +33,9 @@ type ways struct {
 	shaky bool
 	// lossy: calls and answers get lost.
 	lossy bool
+	// crowded: most sessions take one type of messages, and several messages are
+	// produced at a time.
+	crowded bool
 }
 
 // drawWays draws it from a source of its own: a history in which nobody is called is
@@ -49,7 +52,7 @@ func drawWays(seed uint64, n *nature) {
 		return
 	}
 	n.router = targeted.Policy{CallMessages: 100, CallBytes: 1 << 20, MaxQueued: 1000}
-	if one(2) {
+	if !one(4) {
 		n.router.Cache = time.Second
 	}
 	if one(2) {
@@ -65,7 +68,13 @@ func drawWays(seed uint64, n *nature) {
 			n.router.MaxQueued = 1
 		}
 	}
-	n.shaky = one(3)
+	n.shaky, n.crowded = one(3), one(2)
+	if n.crowded {
+		n.users = 1 + rng.IntN(2)
+	}
+	if !n.steady && !n.policy.Strict && one(2) {
+		n.policy.Custody.MaxInFlight = 2 + rng.IntN(2) // a successor answers for the partition before it has read all
+	}
 	n.steps += n.steps / 2
 }
 
@@ -90,8 +99,24 @@ func (w *World) route() {
 		}
 	case n < 97 && w.nature.forgets:
 		w.directory.upset(w)
+	case n < 98:
+		w.killCalled()
 	case len(w.visits) > 0:
 		w.lateVisit()
+	}
+}
+
+// killCalled kills a gateway that has been called and whose answer is not heard yet.
+func (w *World) killCalled() {
+	c := w.partitions[w.rng.IntN(len(w.partitions))].custodian
+	if w.nature.steady || c == nil || c.courier == nil {
+		return
+	}
+	for _, call := range c.courier.calls {
+		if call.visit != nil && !call.visit.g.dead {
+			call.visit.g.kill()
+			return
+		}
 	}
 }
 

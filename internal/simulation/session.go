@@ -15,6 +15,8 @@ type session struct {
 	deaf bool
 	// ended: nothing is delivered to it any more.
 	ended bool
+	// wrote: something was written to it.
+	wrote bool
 	// queue is accepted and not written; unacked is written; overdue was failed
 	// for want of an acknowledgement, which may come late.
 	queue, unacked, overdue []item
@@ -54,7 +56,7 @@ func (s *session) write(w *World) {
 		return
 	}
 	it := s.queue[0]
-	s.queue = s.queue[1:]
+	s.queue, s.wrote = s.queue[1:], true
 	if !s.acks {
 		w.show(it)
 		it.r.Report(it.m, push.Done, push.ReasonNone)

@@ -88,6 +88,7 @@ func TestHistoriesContainWhateverCanGoWrong(t *testing.T) {
 		"is away", "is emptied", "loses an entry", "has found a session", "is called, and has the user",
 		"is called with it in vain", "in vain, as of its type", "fails: it is lost", "fails: the answer is lost", "fails: nobody is there",
 		"fails: no answer", "fails: the gateway is gone", "has not that life", "a call that was given up arrives",
+		"has nothing said of whom it enters",
 	} {
 		assert.Contains(t, told, what, "no history has it")
 	}

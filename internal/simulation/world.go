@@ -182,6 +182,9 @@ func (w *World) happen() {
 	switch {
 	case n < 11:
 		w.produce()
+		for w.nature.crowded && w.one(2) {
+			w.produce()
+		}
 	case n < 52:
 		w.gatewayActs(n - 11)
 	case n < 88:
