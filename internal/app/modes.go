@@ -85,12 +85,9 @@ func (m *modes) look(ctx context.Context) {
 	slices.Sort(others)
 	changed := !m.known || !slices.Equal(others, m.others)
 	m.known, m.others = true, others
-	switch {
-	case changed && len(others) > 0:
+	if changed && len(others) > 0 {
 		m.log.Warn("routing.mode is targeted here and not on all custodians: this gateway reads every request until it is; set it to targeted on these nodes",
 			zap.Strings("nodes", others))
-	case changed:
-		m.log.Info("all custodians route by targeted: they call this gateway", zap.Int("custodians", len(members)))
 	}
 	m.decide()
 }
@@ -109,7 +106,10 @@ func (m *modes) decide() {
 	}
 	m.called = called
 	m.set(called)
-	if !called && len(m.others) == 0 {
+	switch {
+	case called:
+		m.log.Info("all custodians route by targeted: they call this gateway")
+	case len(m.others) == 0:
 		m.log.Warn("sessions here are not found in the directory any more: this gateway reads every request until they are", zap.Error(err))
 	}
 }

@@ -181,8 +181,8 @@ func (n *Node) newGateway(ctx context.Context, registry prometheus.Registerer) (
 			Listen: n.config.Internal.Listen, Token: n.config.Internal.Token, TLS: internalTLS,
 			TrustLoopback: n.config.Auth.Mode == auth.ModeNone,
 		},
-		Carrier:  n.delivery,
-		Ready:    n.takesSessions, Logger: n.log, Registerer: registry,
+		Carrier: n.delivery,
+		Ready:   n.takesSessions, Logger: n.log, Registerer: registry,
 	})
 	if err != nil {
 		return err

@@ -39,7 +39,7 @@ func TestTheSettingsOfRoutingThatCannotWorkAreRefused(t *testing.T) {
 		"wrong Redis":                     {[]string{"PUSHGATE_DIRECTORY_REDIS_MODE=many"}, "directory.redis.mode"},
 		"no token":                        {offLoopback(targeted, "PUSHGATE_INTERNAL_TOKEN=", "PUSHGATE_NODE_ADVERTISE=a:8080"), "internal.token is empty, but gateway.listen (:8080)"},
 		"no token, not called":            {offLoopback("PUSHGATE_INTERNAL_TOKEN="), ""},
-		"no token, clients have some":    {[]string{targeted, "PUSHGATE_AUTH_MODE=jwt", "PUSHGATE_AUTH_JWT_HMAC_SECRET=0123456789abcdef0123456789abcdef"}, "internal.token is empty, but auth.mode is jwt"},
+		"no token, clients have some":     {[]string{targeted, "PUSHGATE_AUTH_MODE=jwt", "PUSHGATE_AUTH_JWT_HMAC_SECRET=0123456789abcdef0123456789abcdef"}, "internal.token is empty, but auth.mode is jwt"},
 		"no token, no gateway":            {offLoopback("PUSHGATE_INTERNAL_TOKEN=", "PUSHGATE_NODE_ROLES=custodian"), ""},
 		"no token, own listener":          {offLoopback("PUSHGATE_INTERNAL_TOKEN=", "PUSHGATE_INTERNAL_LISTEN=127.0.0.1:8082"), ""},
 		"no token, open listener":         {[]string{"PUSHGATE_INTERNAL_LISTEN=:8082"}, "internal.token is empty, but internal.listen (:8082)"},

@@ -3,6 +3,7 @@ package directory
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -93,8 +94,21 @@ func (c *Client) run(ctx context.Context, calls []call) {
 	for i := range calls {
 		calls[i].answer = pipe.EvalSha(ctx, calls[i].script.Hash(), []string{calls[i].key}, calls[i].args...)
 	}
-	_, _ = pipe.Exec(ctx) // Each answer has its own error.
+	send(ctx, pipe)
 	c.teach(ctx, calls)
+}
+
+// send sends a pipeline, after which each answer has its own error. Where a connection
+// could not be made ready - a password is wrong, say - the library tells it of the whole
+// and leaves the answers as if they were none.
+func send(ctx context.Context, pipe redis.Pipeliner) {
+	answers, err := pipe.Exec(ctx)
+	if err == nil || slices.ContainsFunc(answers, func(a redis.Cmder) bool { return a.Err() != nil }) {
+		return
+	}
+	for _, a := range answers {
+		a.SetErr(err)
+	}
 }
 
 // teach runs again, with their source, the scripts that a server did not know.
@@ -106,7 +120,7 @@ func (c *Client) teach(ctx context.Context, calls []call) {
 		}
 	}
 	if pipe.Len() > 0 {
-		_, _ = pipe.Exec(ctx)
+		send(ctx, pipe)
 	}
 }
 

@@ -81,6 +81,9 @@ type State struct {
 	Err error
 }
 
+// errNoLease is how a keeper stands before it has tried to take one.
+var errNoLease = errors.New("the lease was not taken yet")
+
 // NewKeeper makes a keeper; Run starts it.
 func NewKeeper(p KeeperParams) (*Keeper, error) {
 	p.Node.Since = time.Now()
@@ -95,7 +98,7 @@ func NewKeeper(p KeeperParams) (*Keeper, error) {
 	}
 	return &Keeper{
 		p: p, log: p.Logger, sessions: make(map[uint64]*kept), wake: make(chan struct{}, 1),
-		state: State{Err: errors.New("the lease was not taken yet")},
+		state: State{Err: errNoLease},
 	}, nil
 }
 

@@ -58,8 +58,8 @@ func (k *Keeper) report(err error) {
 	life := k.life
 	k.mu.Unlock()
 	switch {
-	case err != nil && before == nil:
-		k.log.Warn("the directory cannot be reached; sessions stay open, and are entered when it is back", zap.Error(err))
+	case err != nil && (before == nil || errors.Is(before, errNoLease)):
+		k.log.Warn("the directory cannot be reached; sessions stay open, and are entered when it is back: look at directory.redis", zap.Error(err))
 	case err == nil && before != nil:
 		k.log.Info("the node is in the directory", zap.Stringer("life", life))
 	}

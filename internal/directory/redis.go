@@ -210,7 +210,7 @@ func (r *Redis) lookup(ctx context.Context, users []string, found []Found) {
 	}
 	lives := []call{{script: r.scripts.live, key: r.keys.lives()}}
 	lives[0].answer = pipe.EvalSha(ctx, r.scripts.live.Hash(), []string{r.keys.lives()})
-	_, _ = pipe.Exec(ctx) // Each answer has its own error.
+	send(ctx, pipe)
 	r.teach(ctx, lives)
 	held, err := lifeSet(lives[0].answer)
 	for i, a := range answers {
@@ -277,7 +277,7 @@ func (r *Redis) Missing(ctx context.Context, life Life, sessions []Session) ([]S
 	for i, s := range sessions {
 		answers[i] = pipe.HExists(ctx, r.keys.user(s.User), field(life.String(), s.Epoch))
 	}
-	_, _ = pipe.Exec(ctx) // Each answer has its own error.
+	send(ctx, pipe)
 	var missing []Session
 	var errs firstError
 	for i, s := range sessions {

@@ -334,6 +334,22 @@ func TestAnACLUserNeedsOnlyWhatTheDocumentationNames(t *testing.T) {
 	}
 }
 
+func TestAWrongPasswordIsSaidToBeTheReasonAndNobodyIsTakenForAbsent(t *testing.T) {
+	r, server, ok := realRig(t, testConfig())
+	if !ok {
+		return
+	}
+	setACL(t, server.Client(t), []string{"~*", "+@all"})
+	c := r.config
+	c.Redis.Username, c.Redis.Password = "pushgate", "another one"
+	denied := open(t, c)
+	_, err := denied.Begin(t.Context(), "gw-1", Life{})
+	require.ErrorContains(t, err, "WRONGPASS")
+	require.ErrorContains(t, denied.Lookup(t.Context(), []string{"alice"})[0].Err, "WRONGPASS")
+	_, err = denied.Missing(t.Context(), Life{Node: "gw-1", Number: 1}, []Session{session("alice", 1)})
+	require.ErrorContains(t, err, "WRONGPASS")
+}
+
 func setACL(t *testing.T, c *redis.Client, rules []string) {
 	t.Helper()
 	args := []any{"ACL", "SETUSER", "pushgate", "on", ">a secret"}

@@ -9,6 +9,9 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"time"
+
+	"go.uber.org/zap"
 
 	"pushgate/internal/listen"
 	"pushgate/internal/push"
@@ -69,6 +72,7 @@ func bindInternal(ctx context.Context, i Internal) (*listen.Listener, error) {
 func (s *Server) internal(serve http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if refusal := s.mayPush(r); refusal != nil {
+			s.logRefusal(r, refusal)
 			refusal.write(w)
 			return
 		}
@@ -78,6 +82,18 @@ func (s *Server) internal(serve http.HandlerFunc) http.HandlerFunc {
 		}
 		serve(w, r)
 	}
+}
+
+// logRefusal tells of callers that are refused, not of each: one whose settings are not
+// this node's comes again and again.
+func (s *Server) logRefusal(r *http.Request, refusal *problem) {
+	const pause = 10 * time.Second
+	now, last := time.Now().UnixNano(), s.refused.Load()
+	if now-last < int64(pause) || !s.refused.CompareAndSwap(last, now) {
+		return
+	}
+	s.log.Warn("a call of this node is refused; if it is another node's, internal.token or the certificates of internal.tls are not the same on both",
+		zap.String("from", r.RemoteAddr), zap.String("error", refusal.Error))
 }
 
 // mayPush says why not.

@@ -54,6 +54,7 @@ type Server struct {
 	upgrades *prometheus.CounterVec
 	rate     rate
 	open     atomic.Int64 // sessions, those being opened included
+	refused  atomic.Int64 // when the refusal of a call was logged last, Unix nanoseconds
 	// forNodes and forNodesHTTP are the internal listener, nil where there is none.
 	forNodes     *listen.Listener
 	forNodesHTTP *http.Server
