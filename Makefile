@@ -49,9 +49,9 @@ reliability: ## every fault, under load, on three brokers, with ROUTING (broadca
 	@cat bin/reliability.md
 
 .PHONY: soak
-soak: ## random faults, by SEED, under load, for SOAK (20m): is the memory flat, is anything unexplained
+soak: ## random faults, by SEED, under load, for SOAK (20m), with ROUTING: is the memory flat, is anything unexplained
 	@mkdir -p bin
-	PUSHGATE_E2E_REQUIRE_KAFKA=1 PUSHGATE_E2E_RELIABILITY=soak PUSHGATE_E2E_SOAK=$(SOAK) PUSHGATE_E2E_SEED=$(SEED) PUSHGATE_E2E_REPORT="$(CURDIR)/bin/soak.md" $(RELIABILITY)
+	PUSHGATE_E2E_REQUIRE_KAFKA=1 PUSHGATE_E2E_ROUTING=$(ROUTING) PUSHGATE_E2E_RELIABILITY=soak PUSHGATE_E2E_SOAK=$(SOAK) PUSHGATE_E2E_SEED=$(SEED) PUSHGATE_E2E_REPORT="$(CURDIR)/bin/soak.md" $(RELIABILITY)
 	@cat bin/soak.md
 
 .PHONY: scaling
