@@ -3,6 +3,8 @@ package app
 import (
 	"context"
 	"errors"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -74,12 +76,24 @@ func TestAGatewayIsCalledWhenEveryCustodianCallsAndReadsWhenOneDoesNot(t *testin
 
 func TestAGatewayThatIsNotFoundForALeaseReadsUntilItIs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		lost := errors.New("the lease was not taken yet")
+		var found atomic.Bool
+		var mu sync.Mutex
 		var called []bool
 		m := &modes{
 			members: func(context.Context) ([]kafka.Member, error) { return saying("targeted a"), nil },
-			entered: func() error { return lost }, lease: 6 * time.Second,
-			set: func(c bool) { called = append(called, c) }, log: zap.NewNop(),
+			entered: func() error {
+				if !found.Load() {
+					return errors.New("redis is away")
+				}
+				return nil
+			},
+			lease: 6 * time.Second,
+			set: func(c bool) {
+				mu.Lock()
+				defer mu.Unlock()
+				called = append(called, c)
+			},
+			log: zap.NewNop(),
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error)
@@ -88,15 +102,17 @@ func TestAGatewayThatIsNotFoundForALeaseReadsUntilItIs(t *testing.T) {
 			t.Helper()
 			<-time.After(d)
 			synctest.Wait()
+			mu.Lock()
+			defer mu.Unlock()
 			assert.Equal(t, want, called)
 		}
 		after(10 * time.Second)
-		lost = nil
+		found.Store(true)
 		after(2*time.Second, true)
-		lost = errors.New("redis is away")
+		found.Store(false)
 		after(5*time.Second, true)
 		after(3*time.Second, true, false)
-		lost = nil
+		found.Store(true)
 		after(2*time.Second, true, false, true)
 		cancel()
 		require.NoError(t, <-ended)

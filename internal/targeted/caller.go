@@ -70,10 +70,10 @@ func NewCaller(p CallerParams) *Caller {
 	c.transport = &http.Transport{
 		TLSClientConfig: p.TLS, TLSHandshakeTimeout: p.Timeout,
 		MaxIdleConnsPerHost: perNode, IdleConnTimeout: 30 * time.Second,
-		DisableCompression: true, ResponseHeaderTimeout: p.Timeout,
+		DisableCompression: true,
 	}
 	c.client = &http.Client{
-		Transport: c.transport, Timeout: p.Timeout,
+		Transport:     c.transport,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	return c

@@ -81,7 +81,7 @@ func TestWhatIsNoGoodAnswerIsAnErrorThatSaysWhy(t *testing.T) {
 		"too slow": {func(_ http.ResponseWriter, r *http.Request) {
 			_, _ = io.Copy(io.Discard, r.Body) // only then it is seen that the caller has gone
 			<-r.Context().Done()
-		}, "imeout"},
+		}, "deadline exceeded"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := answering(t, test.handle).Call(t.Context(), "A", 1, carriage())
