@@ -21,8 +21,9 @@ const firstWords = 5 * time.Millisecond
 // returns the answer: what was delivered, is held, or has failed by then, and what is
 // queued. What it does not list has no session here that takes it. What has one, but is
 // no message that could be delivered, it lists as failed (write_error): it has expired
-// by this clock, say, and will have by the custodian's after a backoff. It blocks for firstWords at most, less when ctx ends. The
-// records, and what they alias, are not looked at afterwards.
+// by this clock, say, and will have by the custodian's after a backoff. It blocks for
+// firstWords at most, less when ctx ends. The records, and what they alias, are not
+// looked at afterwards.
 //
 // All that is said in the answer is said in receipts, too, and so is what becomes of a
 // message later: the answer may be lost, and who asks tomorrow has only the log. An
@@ -39,8 +40,9 @@ func (g *Gateway) Carry(ctx context.Context, c *push.Carriage) (push.Receipt, er
 	call := &call{worker: w, silent: len(c.Records) + 1, heard: make(chan struct{})}
 	call.hand(c.Records)
 	call.await(ctx)
+	absent := len(c.Records) - len(call.parcels) - len(call.refused)
 	answer := call.cut()
-	g.p.Metrics.carriedAnswer(&answer, len(c.Records)-len(call.parcels)-len(call.refused))
+	g.p.Metrics.carriedAnswer(&answer, absent)
 	return answer, nil
 }
 
@@ -62,7 +64,7 @@ type call struct {
 	worker *worker
 
 	mu      sync.Mutex
-	parcels []*parcel     // handed to the hub, in order
+	parcels []*parcel     // handed to the hub, in order; nil once the answer is cut
 	refused []int64       // those that nothing could be handed of
 	silent  int           // how many of them have not had a word, and one while they are handed over
 	heard   chan struct{} // closed when none is silent
@@ -189,5 +191,6 @@ func (c *call) cut() push.Receipt {
 			r.Queued = append(r.Queued, p.message.Offset)
 		}
 	}
+	c.parcels = nil // one that waits for its client must not keep all the others
 	return r
 }
