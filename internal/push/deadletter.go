@@ -41,6 +41,9 @@ func DeadLetterRecord(src *Record, d Death) Record {
 // DeadLetter is a dead letter, understood.
 type DeadLetter struct {
 	User, Type, ContentType string
+	// Replay: this is the end of a life that an operator gave the message; zero: of
+	// its first.
+	Replay Replay
 	Death
 }
 
@@ -49,7 +52,7 @@ type DeadLetter struct {
 func ParseDeadLetter(rec *Record) (DeadLetter, error) {
 	m, _ := ParseRequest(rec, "", Limits{})
 	d := DeadLetter{
-		User: string(rec.Key), Type: m.Type, ContentType: m.ContentType,
+		User: string(rec.Key), Type: m.Type, ContentType: m.ContentType, Replay: m.Replay,
 		Death: Death{
 			Lineage:     m.Lineage(),
 			Error:       rec.Headers.Text(HeaderError),

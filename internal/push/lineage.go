@@ -31,6 +31,10 @@ const (
 	HeaderOriginOffset    = "pushgate-origin-offset"
 	HeaderDeadAt          = "pushgate-dead-at"
 	HeaderNode            = "pushgate-node"
+
+	// HeaderReplay on a request: see Replay. It stays with the message as what its
+	// producer wrote does.
+	HeaderReplay = "pushgate-replay"
 )
 
 // NoWait says that an offering came from no wait.
@@ -97,11 +101,11 @@ func (h *Headers) addTime(key string, t time.Time) {
 	}
 }
 
-// withoutPlatform copies the headers a producer wrote.
+// withoutPlatform copies the headers a producer wrote, and the mark of a replay.
 func (h Headers) withoutPlatform() Headers {
 	kept := Headers{raw: make([]byte, 0, len(h.raw)+192)}
 	for key, value := range h.All() {
-		if !bytes.HasPrefix(key, platformPrefix) {
+		if !bytes.HasPrefix(key, platformPrefix) || string(key) == HeaderReplay {
 			kept.Add(string(key), value)
 		}
 	}

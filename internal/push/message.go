@@ -49,6 +49,8 @@ type Message struct {
 	MayRepeat bool
 	// Order: see Lineage.
 	Order int64
+	// Replay says that an operator gave the message another life; zero: none did.
+	Replay Replay
 	// offered: a custodian wrote the record.
 	offered bool
 	// EndsWait is the origin of the wait this offering came from, NoWait if none.

@@ -4,7 +4,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
+
+	"pushgate/internal/jsontext"
 )
 
 // OutcomeReport says what became of one message: a record of the outcome topic,
@@ -36,7 +39,7 @@ type OutcomeReport struct {
 	MayRepeat bool `json:"may_repeat,omitempty"`
 }
 
-// shownOutcome is the JSON form.
+// shownOutcome is the JSON form, to be read.
 type shownOutcome struct {
 	*plainOutcome
 	OutcomeName string `json:"outcome"`
@@ -47,16 +50,44 @@ type shownOutcome struct {
 type plainOutcome OutcomeReport
 
 // MarshalJSON implements json.Marshaler.
-func (r OutcomeReport) MarshalJSON() ([]byte, error) {
-	shown := shownOutcome{plainOutcome: (*plainOutcome)(&r), OutcomeName: r.Outcome.String()}
+func (r OutcomeReport) MarshalJSON() ([]byte, error) { return r.appendJSON(nil), nil }
+
+// appendJSON appends the JSON form. There is one of these for every message, where
+// outcomes are wanted: encoding/json took a quarter of the platform's time for it.
+func (r *OutcomeReport) appendJSON(b []byte) []byte {
+	text := func(name, value string) {
+		b = append(b, name...)
+		b = jsontext.AppendString(b, value)
+	}
+	number := func(name string, value int64) {
+		b = append(b, name...)
+		b = strconv.AppendInt(b, value, 10)
+	}
+	at := func(name string, t time.Time) {
+		b = append(b, name...)
+		b = jsontext.AppendTime(b, t)
+	}
+	text(`{"id":`, r.ID)
+	text(`,"user":`, r.User)
+	text(`,"type":`, r.Type)
+	text(`,"outcome":`, r.Outcome.String())
 	if r.Reason != ReasonNone {
-		shown.ReasonName = r.Reason.String()
+		text(`,"reason":`, r.Reason.String())
 	}
-	b, err := json.Marshal(shown)
-	if err != nil {
-		return nil, fmt.Errorf("encoding an outcome: %w", err)
+	text(`,"node":`, r.Node)
+	number(`,"attempts":`, int64(r.Attempts))
+	number(`,"failures":`, int64(r.Failures))
+	at(`,"accepted":`, r.Accepted)
+	if !r.FirstWritten.IsZero() {
+		at(`,"first_written":`, r.FirstWritten)
 	}
-	return b, nil
+	at(`,"settled":`, r.Settled)
+	number(`,"partition":`, int64(r.Partition))
+	number(`,"offset":`, r.Offset)
+	if r.MayRepeat {
+		b = append(b, `,"may_repeat":true`...)
+	}
+	return append(b, '}')
 }
 
 // UnmarshalJSON implements json.Unmarshaler.
@@ -79,15 +110,12 @@ func (r *OutcomeReport) UnmarshalJSON(b []byte) error {
 }
 
 // OutcomeRecord makes the record of a report, keyed by user.
-func OutcomeRecord(r OutcomeReport) (Record, error) {
-	value, err := json.Marshal(r)
-	if err != nil {
-		return Record{}, err //nolint:wrapcheck // MarshalJSON above has wrapped it
-	}
-	rec := Record{Key: []byte(r.User), Value: value}
+func OutcomeRecord(r *OutcomeReport) Record {
+	const size = 320 // of most
+	rec := Record{Key: []byte(r.User), Value: r.appendJSON(make([]byte, 0, size))}
 	rec.Headers.AddText(HeaderMessageID, r.ID)
 	rec.Headers.AddText(HeaderContentType, "application/json")
-	return rec, nil
+	return rec
 }
 
 // ParseOutcome understands a record of the outcome topic.

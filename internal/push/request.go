@@ -2,13 +2,14 @@ package push
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"mime"
 	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"pushgate/internal/jsontext"
 )
 
 // Headers producers may set: the CloudEvents Kafka binding in binary mode.
@@ -52,11 +53,13 @@ func ParseRequest(rec *Record, topic string, limits Limits) (Message, error) {
 			first = &InvalidError{Reason: Invalid, Text: fmt.Sprintf(format, args...)}
 		}
 	}
+	texts := texts{user: rec.Key}
 	for key, value := range rec.Headers.All() {
-		if text := m.applyHeader(key, value); text != "" {
+		if text := m.applyHeader(key, value, &texts); text != "" {
 			invalid("%s", text)
 		}
 	}
+	texts.copyTo(&m)
 	if m.ID == "" {
 		m.ID = DefaultID(topic, rec.Partition, rec.Offset)
 	}
@@ -66,10 +69,9 @@ func ParseRequest(rec *Record, topic string, limits Limits) (Message, error) {
 	if m.Time.IsZero() {
 		m.Time = m.FirstSeen // the same in each offering
 	}
-	if text := checkUser(rec.Key); text != "" {
+	if text := checkUser(m.User); text != "" {
 		invalid("%s", text)
-	} else {
-		m.User = string(rec.Key)
+		m.User = ""
 	}
 	if text := checkName("ce_type", m.Type, MaxTypeBytes); text != "" {
 		invalid("%s", text)
@@ -83,7 +85,7 @@ func ParseRequest(rec *Record, topic string, limits Limits) (Message, error) {
 			Text:   fmt.Sprintf("payload of %d bytes, the limit message.max_bytes is %d", len(rec.Value), limits.MaxBytes),
 		}
 	}
-	if m.JSON = isJSON(m.ContentType); m.JSON && first == nil && !json.Valid(rec.Value) {
+	if m.JSON = isJSON(m.ContentType); m.JSON && first == nil && !jsontext.Valid(rec.Value) {
 		invalid("content type is %s but the payload is not valid JSON", m.ContentType)
 	}
 	if first != nil {
@@ -103,27 +105,55 @@ func DefaultID(topic string, partition int32, offset int64) string {
 	return string(b)
 }
 
+// texts are the parts of a record that a message keeps as text, in the record.
+type texts struct{ id, kind, source, contentType, traceParent, user []byte }
+
+// usualContentType is that of nearly all messages, and not copied.
+const usualContentType = "application/json"
+
+// copyTo copies all that was found, at once: it lives as long as the message does.
+func (t *texts) copyTo(m *Message) {
+	if string(t.contentType) == usualContentType {
+		m.ContentType, t.contentType = usualContentType, nil
+	}
+	var b strings.Builder
+	b.Grow(len(t.id) + len(t.kind) + len(t.source) + len(t.contentType) + len(t.traceParent) + len(t.user))
+	parts := [...]struct {
+		from []byte
+		to   *string
+	}{{t.id, &m.ID}, {t.kind, &m.Type}, {t.source, &m.Source}, {t.contentType, &m.ContentType}, {t.traceParent, &m.TraceParent}, {t.user, &m.User}}
+	for _, p := range parts {
+		b.Write(p.from)
+	}
+	whole := b.String()
+	for _, p := range parts {
+		if len(p.from) > 0 {
+			*p.to, whole = whole[:len(p.from)], whole[len(p.from):]
+		}
+	}
+}
+
 // applyHeader takes over one header and says what is wrong with it, if anything.
 // Headers of the platform come after the producer's and win over them. One of the
 // producer's that is empty says nothing: programs write what they do not have as
 // an empty text, and over HTTP it could not be told from none.
-func (m *Message) applyHeader(key, value []byte) string {
+func (m *Message) applyHeader(key, value []byte, texts *texts) string {
 	if len(value) == 0 && !bytes.HasPrefix(key, platformPrefix) {
 		return ""
 	}
 	switch string(key) {
 	case HeaderID:
-		if m.ID == "" {
-			m.ID = string(value)
+		if len(texts.id) == 0 {
+			texts.id = value
 		}
 	case HeaderType:
-		m.Type = string(value)
+		texts.kind = value
 	case HeaderSource:
-		m.Source = string(value)
+		texts.source = value
 	case HeaderContentType:
-		m.ContentType = string(value)
+		texts.contentType = value
 	case HeaderTraceParent:
-		m.TraceParent = string(value)
+		texts.traceParent = value
 	case HeaderTime:
 		return parseTime(HeaderTime, value, &m.Time)
 	case HeaderExpiryTime:
@@ -132,16 +162,16 @@ func (m *Message) applyHeader(key, value []byte) string {
 		}
 	default:
 		if bytes.HasPrefix(key, platformPrefix) {
-			return m.applyPlatformHeader(key, value)
+			return m.applyPlatformHeader(key, value, texts)
 		}
 	}
 	return ""
 }
 
-func (m *Message) applyPlatformHeader(key, value []byte) string {
+func (m *Message) applyPlatformHeader(key, value []byte, texts *texts) string {
 	switch string(key) {
 	case HeaderMessageID:
-		m.ID = string(value)
+		texts.id = value
 	case HeaderExpires:
 		return parseTime(HeaderExpires, value, &m.Expires)
 	case HeaderFirstSeen:
@@ -157,6 +187,8 @@ func (m *Message) applyPlatformHeader(key, value []byte) string {
 		return parseOffset(HeaderWait, value, &m.EndsWait)
 	case HeaderOrder:
 		return parseOffset(HeaderOrder, value, &m.Order)
+	case HeaderReplay:
+		return parseReplay(value, &m.Replay)
 	}
 	return ""
 }
@@ -194,7 +226,7 @@ func parseTime(name string, value []byte, into *time.Time) string {
 
 // CheckUser says what is wrong with a user id, or returns nil.
 func CheckUser(user string) error {
-	if text := checkUser([]byte(user)); text != "" {
+	if text := checkUser(user); text != "" {
 		return &InvalidError{Reason: Invalid, Text: text}
 	}
 	return nil
@@ -208,14 +240,14 @@ func CheckType(name string) error {
 	return nil
 }
 
-func checkUser(key []byte) string {
-	if len(key) == 0 {
+func checkUser(user string) string {
+	switch user {
+	case "":
 		return "no key: the key of a request is the user id"
-	}
-	if user := string(key); user == "." || user == ".." {
+	case ".", "..":
 		return fmt.Sprintf("user id %q cannot stand in an address", user)
 	}
-	return checkName("user id", string(key), MaxUserBytes)
+	return checkName("user id", user, MaxUserBytes)
 }
 
 func checkName(what, s string, limit int) string {
@@ -226,11 +258,21 @@ func checkName(what, s string, limit int) string {
 		return fmt.Sprintf("%s is %d bytes long, the limit is %d", what, len(s), limit)
 	case !utf8.ValidString(s):
 		return what + " is not UTF-8"
-	case strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f }):
+	case hasControl(s):
 		return what + " has control characters"
 	default:
 		return ""
 	}
+}
+
+// hasControl looks at bytes: those of longer UTF-8 sequences are none of these.
+func hasControl(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] == 0x7f {
+			return true
+		}
+	}
+	return false
 }
 
 // isJSON says whether a content type is JSON by itself or by its suffix.
@@ -238,11 +280,11 @@ func isJSON(contentType string) bool {
 	if contentType == "" {
 		return false
 	}
-	if contentType == "application/json" {
+	if contentType == usualContentType {
 		return true
 	}
 	media, _, err := mime.ParseMediaType(contentType)
-	return err == nil && (media == "application/json" || media == "text/json" || strings.HasSuffix(media, "+json"))
+	return err == nil && (media == usualContentType || media == "text/json" || strings.HasSuffix(media, "+json"))
 }
 
 // clip shortens what somebody sent before it goes into an error text.
