@@ -35,6 +35,8 @@ type Topics struct {
 	DeadLetter string `mapstructure:"dead_letter" doc:"Messages that died, with the reason."`
 	Receipts   string `mapstructure:"receipts" doc:"What gateways have delivered."`
 	Outcomes   string `mapstructure:"outcomes" doc:"What became of each message."`
+	Operations string `mapstructure:"operations" doc:"What operators did: replays, discards, and what they were for."`
+	Nodes      string `mapstructure:"nodes" doc:"What each node says of itself, every nodes.report_interval."`
 }
 
 // SASLConfig is how a node logs in to the brokers.
@@ -52,6 +54,7 @@ func DefaultConfig() Config {
 		Topics: Topics{
 			Requests: "push.requests", Retry: "push.retry", DeadLetter: "push.dead-letter",
 			Receipts: "push.receipts", Outcomes: "push.outcomes",
+			Operations: "push.operations", Nodes: "push.nodes",
 		},
 		MaxWait:        250 * time.Millisecond,
 		FetchMaxBytes:  1 << 20,
@@ -86,6 +89,7 @@ func (c Config) Validate() error {
 	for key, name := range map[string]string{
 		"requests": c.Topics.Requests, "retry": c.Topics.Retry, "dead_letter": c.Topics.DeadLetter,
 		"receipts": c.Topics.Receipts, "outcomes": c.Topics.Outcomes,
+		"operations": c.Topics.Operations, "nodes": c.Topics.Nodes,
 	} {
 		switch other, taken := names[name]; {
 		case name == "" || len(name) > 249 || strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") != "":

@@ -19,6 +19,13 @@ type TopicSpec struct {
 	Partitions  int32
 	Replication int16
 	Configs     map[string]string
+	// Single: one partition will do, whatever the others have.
+	Single bool
+	// Optional: nodes run without it, or with another form of it. Only what it is for
+	// is not to be had then.
+	Optional bool
+	// ailing is what is wrong with the partitions of a topic that exists, empty if nothing.
+	ailing string
 }
 
 // Settings of topics that are checked.
@@ -28,6 +35,7 @@ const (
 	maxMessageBytes = "max.message.bytes"
 	retentionMs     = "retention.ms"
 	minInsync       = "min.insync.replicas"
+	segmentMs       = "segment.ms"
 )
 
 // headerRoom is what headers and framing may take on top of a payload; each
@@ -54,6 +62,16 @@ func (c Config) TopicSpecs(partitions int32, replication int16, maxPayload int) 
 	}
 	// A batch of smaller records may be as large as this, whatever one record is.
 	largest := max(maxPayload, 1<<20)
+	// Longer than the dead letters they speak of, whose last segment may be a week older.
+	operations := spec(c.Topics.Operations, largest, 40*day)
+	operations.Optional = true
+	nodes := spec(c.Topics.Nodes, largest, 6*time.Hour)
+	nodes.Single, nodes.Optional = true, true
+	if partitions > 0 {
+		nodes.Partitions = 1
+	}
+	// Retention takes whole segments, and these would not be full for days.
+	nodes.Configs[segmentMs] = strconv.FormatInt(time.Hour.Milliseconds(), 10)
 	return []TopicSpec{
 		spec(c.Topics.Requests, largest+headerRoom, 7*day),
 		// Waits are written anew every custody.offline_recheck: this must exceed that
@@ -62,6 +80,8 @@ func (c Config) TopicSpecs(partitions int32, replication int16, maxPayload int) 
 		spec(c.Topics.DeadLetter, largest+3*headerRoom, 30*day),
 		spec(c.Topics.Receipts, largest, 2*day),
 		spec(c.Topics.Outcomes, largest, 7*day),
+		operations,
+		nodes,
 	}
 }
 
@@ -94,6 +114,10 @@ func (d TopicDifference) String() string {
 // whatMissing is the difference of a topic that is not there.
 const whatMissing = "missing"
 
+// WhatReplicas is the difference of a topic whose replicas are not all there. Nodes run
+// all the same: it passes, and with enough replicas left nothing stands still.
+const WhatReplicas = "replicas"
+
 const applyRemedy = "pushgate topics apply"
 
 // PlanTopics compares the cluster with what should be. A spec with 0 partitions
@@ -109,27 +133,45 @@ func (c *Cluster) PlanTopics(ctx context.Context, specs []TopicSpec) ([]TopicDif
 	}
 	var all []TopicDifference
 	for _, s := range specs {
-		s.Partitions = want
+		if !s.Single {
+			s.Partitions = want
+		}
 		is, ok := found[s.Name]
 		if !ok {
 			all = append(all, TopicDifference{
-				Topic: s.Name, What: whatMissing, Is: "absent", Should: "present", Severity: Problem, Remedy: applyRemedy,
+				Topic: s.Name, What: whatMissing, Is: "absent", Should: "present", Severity: s.worst(), Remedy: applyRemedy,
 			})
 			continue
 		}
 		all = append(all, compare(is, s)...)
+		if is.ailing != "" {
+			all = append(all, TopicDifference{
+				Topic: s.Name, What: WhatReplicas, Is: is.ailing, Should: "all in sync", Severity: Hint, Remedy: "bring the brokers back that have them",
+			})
+		}
 	}
 	return all, nil
+}
+
+// worst is how severe a difference of the topic can be.
+func (s TopicSpec) worst() Severity {
+	if s.Optional {
+		return Hint
+	}
+	return Problem
 }
 
 // compare lists how one topic differs from its spec.
 func compare(is, should TopicSpec) []TopicDifference {
 	var all []TopicDifference
 	differ := func(what, a, b string, s Severity, remedy string) {
+		if should.Optional {
+			s = Hint
+		}
 		all = append(all, TopicDifference{Topic: should.Name, What: what, Is: a, Should: b, Severity: s, Remedy: remedy})
 	}
 	// 0: as many as the request topic has, and there is none.
-	if should.Partitions != 0 && is.Partitions != should.Partitions {
+	if should.Partitions != 0 && is.Partitions != should.Partitions && !should.Single {
 		remedy := applyRemedy
 		if is.Partitions > should.Partitions {
 			remedy = fmt.Sprintf("partitions cannot be taken away: %s --partitions %d", applyRemedy, is.Partitions)
@@ -328,6 +370,7 @@ func (c *Cluster) describeTopics(ctx context.Context, specs []TopicSpec) (map[st
 				found[t.Name] = TopicSpec{
 					Name:       t.Name,
 					Partitions: int32(len(t.Partitions)), Replication: int16(len(t.Partitions[0].Replicas)), //nolint:gosec // small
+					ailing: ailing(t.Partitions),
 				}
 			}
 		}
@@ -339,12 +382,33 @@ func (c *Cluster) describeTopics(ctx context.Context, specs []TopicSpec) (map[st
 	return found, c.describeConfigs(ctx, found)
 }
 
+// ailing says which partitions have no leader, or fewer replicas in sync than they have.
+func ailing(partitions []kafkago.Partition) string {
+	var leaderless, behind []string
+	for _, p := range partitions {
+		switch number := strconv.Itoa(p.ID); {
+		case errors.Is(p.Error, kafkago.LeaderNotAvailable) || p.Leader.Host == "":
+			leaderless = append(leaderless, number)
+		case len(p.Isr) < len(p.Replicas):
+			behind = append(behind, fmt.Sprintf("%s (%d of %d)", number, len(p.Isr), len(p.Replicas)))
+		}
+	}
+	var said []string
+	if len(leaderless) > 0 {
+		said = append(said, "no leader of partition "+strings.Join(leaderless, ", "))
+	}
+	if len(behind) > 0 {
+		said = append(said, "not all in sync of partition "+strings.Join(behind, ", "))
+	}
+	return strings.Join(said, "; ")
+}
+
 func (c *Cluster) describeConfigs(ctx context.Context, topics map[string]TopicSpec) error {
 	resources := make([]kafkago.DescribeConfigRequestResource, 0, len(topics))
 	for name := range topics {
 		resources = append(resources, kafkago.DescribeConfigRequestResource{
 			ResourceType: kafkago.ResourceTypeTopic, ResourceName: name,
-			ConfigNames: []string{cleanupPolicy, timestampType, maxMessageBytes, retentionMs, minInsync},
+			ConfigNames: []string{cleanupPolicy, timestampType, maxMessageBytes, retentionMs, minInsync, segmentMs},
 		})
 	}
 	return c.retry(ctx, "describe_configs", func(ctx context.Context) error {

@@ -13,7 +13,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"io"
 	"math"
 	"time"
 
@@ -255,23 +254,6 @@ func cut(b []byte) (value, rest []byte, ok bool) {
 		return nil, nil, false
 	}
 	return b[:length:length], b[length:], true
-}
-
-func inflate(body []byte, c compress.Compression) ([]byte, error) {
-	codec := c.Codec()
-	if codec == nil {
-		return nil, fmt.Errorf("unknown compression %d", c)
-	}
-	reader := codec.NewReader(byteReader(body))
-	defer func() { _ = reader.Close() }()
-	inflated, err := io.ReadAll(io.LimitReader(reader, maxInflated+1))
-	if err != nil {
-		return nil, fmt.Errorf("inflating %s: %w", codec.Name(), err)
-	}
-	if len(inflated) > maxInflated {
-		return nil, errOversized
-	}
-	return inflated, nil
 }
 
 // abortions tells which producers' records do not count, as the batches go by.
