@@ -34,11 +34,36 @@ type Hub struct {
 	left chan struct{}
 }
 
-// shard is locked for the time of a map access. The lists in it are never
-// changed, only replaced, so that one that was read can be used without the lock.
+// shard is locked for the time of a map access.
 type shard struct {
 	mu    sync.RWMutex
-	users map[string][]*session.Session
+	users map[string]devices
+}
+
+// devices are the sessions of one user, who nearly always has one: it takes no list then.
+// A list is never changed, only replaced, so that one that was read can be used without
+// the lock.
+type devices struct {
+	first *session.Session
+	more  *[]*session.Session // nil: first is all there is; else all of them
+}
+
+func (e devices) list() []*session.Session {
+	switch {
+	case e.more != nil:
+		return *e.more
+	case e.first != nil:
+		return []*session.Session{e.first}
+	default:
+		return nil
+	}
+}
+
+func holding(list []*session.Session) devices {
+	if len(list) == 1 {
+		return devices{first: list[0]}
+	}
+	return devices{first: list[0], more: &list}
 }
 
 // Params are what New needs.
@@ -61,7 +86,7 @@ type Params struct {
 func New(p Params) (*Hub, error) {
 	h := &Hub{params: p, seed: maphash.MakeSeed(), left: make(chan struct{}, 1)}
 	for i := range h.shards {
-		h.shards[i].users = make(map[string][]*session.Session)
+		h.shards[i].users = make(map[string]devices)
 	}
 	if p.Registerer == nil {
 		return h, nil
@@ -92,6 +117,7 @@ func (h *Hub) Add(s *session.Session) error {
 	return nil
 }
 
+// insert returns all sessions of the user, nil where this is the only one.
 func (h *Hub) insert(s *session.Session) ([]*session.Session, error) {
 	sh := h.shard(s.User())
 	sh.mu.Lock()
@@ -101,15 +127,15 @@ func (h *Hub) insert(s *session.Session) ([]*session.Session, error) {
 	if h.draining.Load() {
 		return nil, ErrDraining
 	}
-	old := sh.users[s.User()]
-	list := make([]*session.Session, len(old)+1)
-	copy(list, old)
-	list[len(old)] = s
-	sh.users[s.User()] = list
+	old, there := sh.users[s.User()]
 	h.sessions.Add(1)
-	if len(old) == 0 {
+	if !there {
+		sh.users[s.User()] = devices{first: s}
 		h.users.Add(1)
+		return nil, nil
 	}
+	list := append(slices.Clone(old.list()), s)
+	sh.users[s.User()] = holding(list)
 	return list, nil
 }
 
@@ -155,27 +181,27 @@ func (h *Hub) delete(s *session.Session) bool {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	old := sh.users[s.User()]
-	for i, e := range old {
-		if e != s {
-			continue
+	if old.more == nil {
+		if old.first != s {
+			return false
 		}
-		if len(old) == 1 {
-			delete(sh.users, s.User())
-			h.users.Add(-1)
-			return true
-		}
-		list := make([]*session.Session, 0, len(old)-1)
-		sh.users[s.User()] = append(append(list, old[:i]...), old[i+1:]...)
+		delete(sh.users, s.User())
+		h.users.Add(-1)
 		return true
 	}
-	return false
+	i := slices.Index(*old.more, s)
+	if i < 0 {
+		return false
+	}
+	sh.users[s.User()] = holding(slices.Delete(slices.Clone(*old.more), i, i+1))
+	return true
 }
 
 func (h *Hub) shard(user string) *shard {
 	return &h.shards[maphash.String(h.seed, user)&(shardCount-1)]
 }
 
-func (h *Hub) list(user string) []*session.Session {
+func (h *Hub) of(user string) devices {
 	sh := h.shard(user)
 	sh.mu.RLock()
 	defer sh.mu.RUnlock()
@@ -198,15 +224,8 @@ func (h *Hub) Owns(user []byte) bool {
 // then not called. It never blocks; calls for one user reach each session in
 // order. m is kept until its end, m.Data is not looked at after Deliver returns.
 func (h *Hub) Deliver(m *push.Message, r push.Reporter) bool {
-	list := h.list(m.User)
-	var only *session.Session
-	takers := 0
-	for _, s := range list {
-		if push.Takes(s.Type(), m.Type) {
-			only = s
-			takers++
-		}
-	}
+	all := h.of(m.User)
+	only, takers := all.takers(m.Type)
 	frames := session.NewFrames(m)
 	switch takers {
 	case 0:
@@ -215,10 +234,31 @@ func (h *Hub) Deliver(m *push.Message, r push.Reporter) bool {
 		only.Deliver(m, &frames, r)
 		return true
 	}
+	return deliverToAll(*all.more, m, &frames, r, takers)
+}
+
+// takers counts the sessions that take a type, and returns the last of them.
+func (e devices) takers(kind string) (last *session.Session, count int) {
+	if e.more == nil {
+		if e.first != nil && push.Takes(e.first.Type(), kind) {
+			return e.first, 1
+		}
+		return nil, 0
+	}
+	for _, s := range *e.more {
+		if push.Takes(s.Type(), kind) {
+			last = s
+			count++
+		}
+	}
+	return last, count
+}
+
+func deliverToAll(list []*session.Session, m *push.Message, frames *session.Frames, r push.Reporter, takers int) bool {
 	all := newChorus(m, r, takers)
 	for _, s := range list {
 		if push.Takes(s.Type(), m.Type) {
-			s.Deliver(m, &frames, all)
+			s.Deliver(m, frames, all)
 		}
 	}
 	return true
@@ -226,7 +266,7 @@ func (h *Hub) Deliver(m *push.Message, r push.Reporter) bool {
 
 // CloseUser closes every session of a user and says how many there were.
 func (h *Hub) CloseUser(user string, code ws.Code) int {
-	list := h.list(user)
+	list := h.of(user).list()
 	for _, s := range list {
 		s.Close(code)
 	}
@@ -234,7 +274,7 @@ func (h *Hub) CloseUser(user string, code ws.Code) int {
 }
 
 // Sessions returns the sessions of a user. The slice must not be changed.
-func (h *Hub) Sessions(user string) []*session.Session { return h.list(user) }
+func (h *Hub) Sessions(user string) []*session.Session { return h.of(user).list() }
 
 // Counts says how many sessions of how many users there are.
 func (h *Hub) Counts() (sessions, users int) {
@@ -253,8 +293,12 @@ func (h *Hub) All() []*session.Session {
 func (sh *shard) appendTo(all []*session.Session) []*session.Session {
 	sh.mu.RLock()
 	defer sh.mu.RUnlock()
-	for _, list := range sh.users {
-		all = append(all, list...)
+	for _, e := range sh.users {
+		if e.more == nil {
+			all = append(all, e.first)
+		} else {
+			all = append(all, *e.more...)
+		}
 	}
 	return all
 }

@@ -14,16 +14,16 @@ func (s *Session) wake(at time.Time) {
 	switch {
 	case s.timer == nil:
 		s.timer = time.AfterFunc(time.Until(at), s.onTimer)
-	case at.Before(s.wakeAt):
+	case at.UnixNano() < s.wakeAt:
 		s.timer.Reset(time.Until(at))
 	default:
 		return
 	}
-	s.wakeAt = at
+	s.wakeAt = at.UnixNano()
 }
 
-// onTimer fails what was not acknowledged in time and closes a session whose
-// token has expired. It may come early or twice: only the clock counts.
+// onTimer fails what was not acknowledged in time. It may come early or twice: only
+// the clock counts.
 func (s *Session) onTimer() {
 	now := time.Now()
 	s.mu.Lock()
@@ -43,14 +43,9 @@ func (s *Session) onTimer() {
 		}
 		s.late.add(d)
 	}
-	expires := s.params.Expires
-	expired := !expires.IsZero() && !expires.After(now)
 	s.timer = nil
 	if d := s.pending.first; d != nil && d.written {
 		s.wake(d.deadline)
-	}
-	if !expires.IsZero() && !expired {
-		s.wake(expires)
 	}
 	if len(overdue) > 0 {
 		s.telling++
@@ -61,8 +56,5 @@ func (s *Session) onTimer() {
 	}
 	if len(overdue) > 0 {
 		s.finish(func() { s.telling-- })
-	}
-	if expired {
-		s.Close(CloseTokenExpired)
 	}
 }

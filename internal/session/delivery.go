@@ -44,7 +44,7 @@ const indexFrom = 16
 // therefore in order too.
 type pendingList struct {
 	first, last *delivery
-	n           int
+	n           int32
 	byID        map[string]*delivery // nil while n is small
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"pushgate/internal/jsontext"
 	"pushgate/internal/push"
 	"pushgate/internal/ws"
 )
@@ -67,15 +68,27 @@ func plainOp(m *push.Message) ws.Op {
 
 func appendPushgate(dst []byte, m *push.Message) []byte {
 	dst = append(dst, `{"id":`...)
-	dst = appendString(dst, m.ID)
+	dst = jsontext.AppendString(dst, m.ID)
 	dst = append(dst, `,"type":`...)
-	dst = appendString(dst, m.Type)
+	dst = jsontext.AppendString(dst, m.Type)
 	dst = append(dst, `,"time":"`...)
 	dst = m.Time.UTC().AppendFormat(dst, time.RFC3339Nano)
 	dst = append(dst, `","attempt":`...)
 	dst = strconv.AppendInt(dst, int64(m.Attempt), 10)
+	dst = appendTraceParent(dst, m)
 	dst = appendData(dst, m)
 	return append(dst, '}')
+}
+
+// appendTraceParent appends the trace context of the producer, if it sent one, as the
+// distributed tracing extension of CloudEvents has it: that of the event, which no hop
+// changes.
+func appendTraceParent(dst []byte, m *push.Message) []byte {
+	if m.TraceParent == "" {
+		return dst
+	}
+	dst = append(dst, `,"traceparent":`...)
+	return jsontext.AppendString(dst, m.TraceParent)
 }
 
 // defaultSource stands for an event whose producer named none: CloudEvents wants
@@ -90,11 +103,11 @@ func appendCloudEvent(dst []byte, m *push.Message) []byte {
 		source = defaultSource
 	}
 	dst = append(dst, `{"specversion":"1.0","id":`...)
-	dst = appendString(dst, m.ID)
+	dst = jsontext.AppendString(dst, m.ID)
 	dst = append(dst, `,"source":`...)
-	dst = appendString(dst, source)
+	dst = jsontext.AppendString(dst, source)
 	dst = append(dst, `,"type":`...)
-	dst = appendString(dst, m.Type)
+	dst = jsontext.AppendString(dst, m.Type)
 	if !m.Time.IsZero() {
 		dst = append(dst, `,"time":"`...)
 		dst = m.Time.UTC().AppendFormat(dst, time.RFC3339Nano)
@@ -102,14 +115,11 @@ func appendCloudEvent(dst []byte, m *push.Message) []byte {
 	}
 	if m.ContentType != "" {
 		dst = append(dst, `,"datacontenttype":`...)
-		dst = appendString(dst, m.ContentType)
+		dst = jsontext.AppendString(dst, m.ContentType)
 	}
 	dst = append(dst, `,"attempt":`...)
 	dst = strconv.AppendInt(dst, int64(m.Attempt), 10)
-	if m.TraceParent != "" {
-		dst = append(dst, `,"traceparent":`...)
-		dst = appendString(dst, m.TraceParent)
-	}
+	dst = appendTraceParent(dst, m)
 	dst = appendData(dst, m)
 	return append(dst, '}')
 }
@@ -121,41 +131,5 @@ func appendData(dst []byte, m *push.Message) []byte {
 	}
 	dst = append(dst, `,"data_base64":"`...)
 	dst = base64.StdEncoding.AppendEncode(dst, m.Data)
-	return append(dst, '"')
-}
-
-const hexDigits = "0123456789abcdef"
-
-// appendString appends s as a JSON string. Bytes that are not UTF-8 become
-// U+FFFD, as encoding/json has it.
-func appendString(dst []byte, s string) []byte {
-	dst = append(dst, '"')
-	start := 0
-	for i := 0; i < len(s); {
-		b := s[i]
-		if b >= utf8.RuneSelf {
-			r, size := utf8.DecodeRuneInString(s[i:])
-			if r == utf8.RuneError && size == 1 {
-				dst = append(dst, s[start:i]...)
-				dst = append(dst, "\uFFFD"...)
-				start = i + 1
-			}
-			i += size
-			continue
-		}
-		if b >= ' ' && b != '"' && b != '\\' {
-			i++
-			continue
-		}
-		dst = append(dst, s[start:i]...)
-		if b == '"' || b == '\\' {
-			dst = append(dst, '\\', b)
-		} else {
-			dst = append(dst, '\\', 'u', '0', '0', hexDigits[b>>4], hexDigits[b&0xF])
-		}
-		i++
-		start = i
-	}
-	dst = append(dst, s[start:]...)
 	return append(dst, '"')
 }

@@ -74,7 +74,7 @@ func TestEachSubprotocolHasItsFrame(t *testing.T) {
 				m.Source, m.TraceParent, m.Attempt = "/shop", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", 12
 				m.Time = time.Date(2030, 1, 2, 14, 0, 0, 5_000_000, plus2)
 			},
-			`{"id":"a","type":"order","time":"2030-01-02T12:00:00.005Z","attempt":12,"data":{"n":1}}`,
+			`{"id":"a","type":"order","time":"2030-01-02T12:00:00.005Z","attempt":12,"traceparent":"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01","data":{"n":1}}`,
 			`{"specversion":"1.0","id":"a","source":"/shop","type":"order","time":"2030-01-02T12:00:00.005Z","datacontenttype":"application/json","attempt":12,"traceparent":"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01","data":{"n":1}}`,
 			ws.OpText, `{"n":1}`,
 		},

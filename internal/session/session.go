@@ -3,9 +3,11 @@ package session
 import (
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"sync"
 	"time"
+	"unique"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
@@ -26,9 +28,10 @@ type Transport interface {
 
 // Factory makes sessions that share configuration and metrics.
 type Factory struct {
-	config  Config
-	log     *zap.Logger
-	metrics *metrics
+	config   Config
+	log      *zap.Logger
+	metrics  *metrics
+	expiries expiries
 }
 
 // FactoryParams are what NewFactory needs; Registerer may be nil.
@@ -59,9 +62,9 @@ type Params struct {
 	Transport   Transport
 	// Expires closes the session with CloseTokenExpired; zero means never.
 	Expires time.Time
-	// ClientAddr (ip:port) and UserAgent are who is at the other end, for operators to
-	// read. May be empty; of a long UserAgent only the beginning is kept.
-	ClientAddr, UserAgent string
+	// UserAgent is what the client says that it is, for operators to read. May be
+	// empty; of a long one only the beginning is kept.
+	UserAgent string
 	// OnEnd is called once, after everything delivered to the session has been
 	// reported; nil is allowed.
 	OnEnd func(*Session)
@@ -72,19 +75,28 @@ type Params struct {
 //
 // Lock order: the session's lock may be held while the transport takes its own,
 // never the other way round; no reporter and no OnEnd is called under it.
+//
+// There are as many as there are users: it is kept small, and what most of them have
+// in common is shared.
 type Session struct {
-	factory *Factory
-	params  Params
-	opened  time.Time
+	factory     *Factory
+	user, kind  string
+	agent       unique.Handle[string]
+	transport   Transport
+	onEnd       func(*Session)
+	opened      int64 // Unix nanoseconds, as wakeAt
+	expires     int64 // Unix nanoseconds; 0: never
+	expiryIndex int32 // where it stands among those that expire; theirs
+	subprotocol Subprotocol
 
+	closing bool // Close was called, or the end has come
+	over    bool // OnClose has reported what was left
+	telling int8 // calls of the timer that report at the moment
 	mu      sync.Mutex
 	pending pendingList
 	late    *lateList
 	timer   *time.Timer // for the next deadline; nil when there is none
-	wakeAt  time.Time
-	closing bool // Close was called, or the end has come
-	telling int  // calls of the timer that report at the moment
-	over    bool // OnClose has reported what was left
+	wakeAt  int64
 }
 
 // maxAgentBytes bounds what is kept of a user agent.
@@ -92,34 +104,43 @@ const maxAgentBytes = 128
 
 // New opens a session. The transport must call OnClose some day.
 func (f *Factory) New(p Params) *Session {
-	// A client decides how long it is, and it is kept for as long as the session.
-	if len(p.UserAgent) > maxAgentBytes {
-		p.UserAgent = strings.Clone(p.UserAgent[:maxAgentBytes])
+	s := &Session{
+		factory: f, transport: p.Transport, onEnd: p.OnEnd, subprotocol: p.Subprotocol, opened: time.Now().UnixNano(),
+		// Copies: these are parts of the request, which is not to live as long.
+		user: strings.Clone(p.User), kind: unique.Make(p.Type).Value(),
+		// A client decides how long it is.
+		agent: unique.Make(p.UserAgent[:min(len(p.UserAgent), maxAgentBytes)]),
 	}
-	s := &Session{factory: f, params: p, opened: time.Now()}
 	f.metrics.open[p.Subprotocol].Inc()
 	if !p.Expires.IsZero() {
-		s.mu.Lock()
-		s.wake(p.Expires)
-		s.mu.Unlock()
+		s.expires = p.Expires.UnixNano()
+		f.expiries.add(s)
 	}
 	return s
 }
 
 // User is whose session it is.
-func (s *Session) User() string { return s.params.User }
+func (s *Session) User() string { return s.user }
 
 // Type is the business type the session takes, or push.AllTypes.
-func (s *Session) Type() string { return s.params.Type }
+func (s *Session) Type() string { return s.kind }
 
 // Subprotocol is the form of its messages.
-func (s *Session) Subprotocol() Subprotocol { return s.params.Subprotocol }
+func (s *Session) Subprotocol() Subprotocol { return s.subprotocol }
 
-// Client is where the client is (ip:port), and what it says that it is.
-func (s *Session) Client() (addr, userAgent string) { return s.params.ClientAddr, s.params.UserAgent }
+// Client is where the client is (ip:port; empty when it is gone), and what it says that
+// it is.
+func (s *Session) Client() (addr, userAgent string) {
+	if t, ok := s.transport.(interface{ RemoteAddr() net.Addr }); ok {
+		if a := t.RemoteAddr(); a != nil {
+			addr = a.String()
+		}
+	}
+	return addr, s.agent.Value()
+}
 
 // Opened is when it was opened.
-func (s *Session) Opened() time.Time { return s.opened }
+func (s *Session) Opened() time.Time { return time.Unix(0, s.opened) }
 
 // Closing says whether the session takes no more messages.
 func (s *Session) Closing() bool {
@@ -133,7 +154,7 @@ func (s *Session) Closing() bool {
 // blocks. m is kept until its end, m.Data is not looked at after Deliver returns.
 // Messages are written in the order of the calls.
 func (s *Session) Deliver(m *push.Message, f *Frames, r push.Reporter) {
-	frame := f.For(s.params.Subprotocol)
+	frame := f.For(s.subprotocol)
 	s.mu.Lock()
 	if s.closing {
 		s.mu.Unlock()
@@ -150,7 +171,7 @@ func (s *Session) Deliver(m *push.Message, f *Frames, r push.Reporter) {
 		}
 		return
 	}
-	if s.pending.n >= s.factory.config.MaxUnacked {
+	if int(s.pending.n) >= s.factory.config.MaxUnacked {
 		s.mu.Unlock()
 		r.Report(m, push.Failed, push.SlowConsumer)
 		return
@@ -159,7 +180,7 @@ func (s *Session) Deliver(m *push.Message, f *Frames, r push.Reporter) {
 	d.verdict.m, d.verdict.r = m, r
 	d.write = ws.Write{Frame: frame, Done: d}
 	s.pending.add(d)
-	err := s.params.Transport.Send(&d.write)
+	err := s.transport.Send(&d.write)
 	if err != nil {
 		s.pending.remove(d)
 	}
@@ -189,7 +210,7 @@ func (s *Session) completed(d *delivery, err error) {
 	case err != nil:
 		s.pending.remove(d)
 		status, reason = push.Failed, reasonOf(err)
-	case s.params.Subprotocol.Acknowledges():
+	case s.subprotocol.Acknowledges():
 		status = push.Held
 		d.written, d.deadline = true, time.Now().Add(s.factory.config.AckTimeout)
 		s.wake(d.deadline)
@@ -216,7 +237,7 @@ func reasonOf(err error) push.Reason {
 // OnMessage implements ws.Handler: acknowledgements where the subprotocol has
 // them, else nothing is allowed.
 func (s *Session) OnMessage(op ws.Op, payload []byte) {
-	if !s.params.Subprotocol.Acknowledges() || op != ws.OpText || parseAck(payload, s.acknowledged) != nil {
+	if !s.subprotocol.Acknowledges() || op != ws.OpText || parseAck(payload, s.acknowledged) != nil {
 		s.Close(ClosePolicy)
 	}
 }
@@ -253,7 +274,7 @@ func (s *Session) Close(code ws.Code) {
 	s.closing = true
 	s.mu.Unlock()
 	drop := code != CloseGoElsewhere && code != CloseNormal
-	s.params.Transport.Close(ws.Goodbye{Code: code, Reason: CodeText(code), Drop: drop})
+	s.transport.Close(ws.Goodbye{Code: code, Reason: CodeText(code), Drop: drop})
 }
 
 // OnClose implements ws.Handler: what was written and not acknowledged has
@@ -272,15 +293,18 @@ func (s *Session) OnClose(c ws.Closed) {
 		s.timer = nil
 	}
 	s.mu.Unlock()
+	if s.expires != 0 {
+		s.factory.expiries.remove(s)
+	}
 	for _, d := range left {
 		tell(d, d.more, push.Failed, push.Offline)
 	}
 	if errors.Is(c.Err, ws.ErrSlow) {
 		c.Code = CloseTryLater // what the frame would have said, had there been room for it
 	}
-	s.factory.metrics.closed(s.params.Subprotocol, c.Code)
+	s.factory.metrics.closed(s.subprotocol, c.Code)
 	s.factory.log.Debug("session ended",
-		zap.String("user", s.params.User), zap.Uint16("code", uint16(c.Code)), zap.Bool("remote", c.Remote), zap.Error(c.Err))
+		zap.String("user", s.user), zap.Uint16("code", uint16(c.Code)), zap.Bool("remote", c.Remote), zap.Error(c.Err))
 	s.finish(func() { s.over = true })
 }
 
@@ -292,7 +316,7 @@ func (s *Session) finish(mark func()) {
 	mark()
 	last := s.over && s.telling == 0
 	s.mu.Unlock()
-	if last && s.params.OnEnd != nil {
-		s.params.OnEnd(s)
+	if last && s.onEnd != nil {
+		s.onEnd(s)
 	}
 }

@@ -18,7 +18,7 @@ import (
 )
 
 func TestAReadOfTheClientSurvivesItsDeadline(t *testing.T) {
-	r := newRig(t, rigParams{limits: ws.DefaultLimits()})
+	r := newRig(t, rigParams{limits: limits()})
 	c, pe := r.dial(t, ws.DialParams{})
 	require.NoError(t, c.SetReadDeadline(time.Now().Add(10*time.Millisecond)))
 	_, _, err := c.ReadMessage()
@@ -36,7 +36,7 @@ func TestAReadOfTheClientSurvivesItsDeadline(t *testing.T) {
 }
 
 func TestCloseOfTheClientWaitsForTheAnswerWhileAnotherGoroutineReads(t *testing.T) {
-	r := newRig(t, rigParams{limits: ws.DefaultLimits()})
+	r := newRig(t, rigParams{limits: limits()})
 	c, pe := r.dial(t, ws.DialParams{})
 	reading := make(chan error, 1)
 	go func() {

@@ -63,41 +63,24 @@ func (c *Conn) protocolFailed(e *ProtocolError) {
 // open.
 func (c *Conn) beginClosing(closed Closed, drop bool, wait time.Duration) {
 	c.phase = phaseClosing
-	c.closed = closed
 	c.discard = drop
 	reason := closed.Reason
 	if closed.Remote {
 		reason = "" // the code is the answer
 	}
-	c.closeFrame = AppendClose(nil, closed.Code, reason)
-	c.bound = time.AfterFunc(wait, func() { c.abort(ErrClosed) })
+	r := c.rarely()
+	r.closed = closed
+	r.closeFrame = AppendClose(nil, closed.Code, reason)
+	r.bound = time.AfterFunc(wait, func() { c.abort(ErrClosed) })
 	c.kick()
 }
 
-// afterClose gives the peer the close timeout, from when the close frame was
-// written, to answer it or to close the socket.
-func (c *Conn) afterClose() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.closeSent && c.phase == phaseClosing && c.bound.Stop() {
-		c.bound.Reset(c.server.limits.CloseTimeout)
-	}
-}
-
-// shutdown ends our side of the stream. The peer reads all we sent, then its
-// end, and closes; our reader sees that and closes the socket.
-func (c *Conn) shutdown() {
-	type closeWriter interface{ CloseWrite() error }
-	shut := func(v any) bool {
-		half, ok := v.(closeWriter)
-		return ok && half.CloseWrite() == nil
-	}
-	if err := c.nc.SetWriteDeadline(time.Now().Add(c.server.limits.CloseTimeout)); err != nil {
-		c.abort(ErrClosed)
-		return
-	}
-	if !shut(c.nc) || c.raw != c.nc && !shut(c.raw) {
-		c.abort(ErrClosed)
+// closeWritten gives the peer the close timeout, from when the close frame was
+// written, to answer it or to close the socket. The caller holds mu.
+func (c *Conn) closeWritten() {
+	c.closeSent = true
+	if c.phase == phaseClosing && c.rare.bound.Stop() {
+		c.rare.bound.Reset(c.server.limits.CloseTimeout)
 	}
 }
 
@@ -107,15 +90,16 @@ func (c *Conn) abort(err error) {
 	was := c.phase
 	c.phase = phaseAborted
 	if was == phaseOpen {
-		c.closed = Closed{Code: CodeAbnormal, Err: err}
+		c.rarely().closed = Closed{Code: CodeAbnormal, Err: err}
 		if err == ErrSlow { //nolint:errorlint // set by this package, never wrapped
-			c.unsent = ErrSlow
+			c.rare.unsent = ErrSlow
 		}
+	}
+	if c.head != nil {
+		c.kick() // what is queued is completed
 	}
 	c.mu.Unlock()
 	if was != phaseAborted {
-		// The socket, not the TLS layer, whose Close may wait for the peer. There
-		// is nothing to do about an error: the descriptor is gone either way.
-		_ = c.raw.Close()
+		c.wire.hangUp()
 	}
 }

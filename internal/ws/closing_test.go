@@ -18,7 +18,7 @@ import (
 
 func TestTheClientSeesTheServersCodeAndNoReset(t *testing.T) {
 	for _, secure := range []bool{false, true} {
-		r := newRig(t, rigParams{limits: ws.DefaultLimits(), tls: secure})
+		r := newRig(t, rigParams{limits: limits(), tls: secure})
 		for range 20 {
 			c, pe := r.dial(t, ws.DialParams{})
 			// What the client goes on sending must not reset the connection before it
@@ -60,7 +60,7 @@ func TestAProtocolErrorReachesAClientThatKeepsSending(t *testing.T) {
 		{"too big", frame{op: ws.OpBinary, payload: strings.Repeat("x", 70000)}.bytes(), 1009},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			r := newRig(t, rigParams{limits: ws.DefaultLimits()})
+			r := newRig(t, rigParams{limits: limits()})
 			nc, pe := r.dialRaw(t, "")
 			_, err := nc.Write(append(c.bytes, bytes.Repeat(text("more").bytes(), 1000)...))
 			require.NoError(t, err)
@@ -89,7 +89,7 @@ func TestAnEchoServerWritesWhatIsQueuedBeforeItAnswersTheClose(t *testing.T) {
 }
 
 func TestACloseWithoutACodeIsAnsweredWithoutOne(t *testing.T) {
-	r := newRig(t, rigParams{limits: ws.DefaultLimits()})
+	r := newRig(t, rigParams{limits: limits()})
 	nc, pe := r.dialRaw(t, string(frame{op: ws.OpClose}.bytes()))
 	got, err := io.ReadAll(nc)
 	require.NoError(t, err)
@@ -100,7 +100,7 @@ func TestACloseWithoutACodeIsAnsweredWithoutOne(t *testing.T) {
 
 func TestBothSidesMayCloseAtOnce(t *testing.T) {
 	for _, secure := range []bool{false, true} {
-		r := newRig(t, rigParams{limits: ws.DefaultLimits(), tls: secure})
+		r := newRig(t, rigParams{limits: limits(), tls: secure})
 		for range 20 {
 			c, pe := r.dial(t, ws.DialParams{})
 			var both sync.WaitGroup
@@ -116,7 +116,7 @@ func TestBothSidesMayCloseAtOnce(t *testing.T) {
 
 func TestOnlyTheFirstCloseCounts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		nc, pe := newPipes(t, ws.DefaultLimits()).dial(t, nil)
+		nc, pe := newPipes(t, limits()).dial(t, nil)
 		pe.conn.Close(ws.Goodbye{Code: 1001, Reason: "first"})
 		pe.conn.Close(ws.Goodbye{Code: 1008, Reason: "second"})
 		op, body, err := readFrame(nc)
@@ -134,7 +134,7 @@ func TestOnlyTheFirstCloseCounts(t *testing.T) {
 func TestWhatThePeerSaysBeforeItAnswersTheCloseIsHeard(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		heard := make(chan string, 1)
-		nc, pe := newPipes(t, ws.DefaultLimits()).dial(t, &peer{onMessage: func(_ *peer, _ ws.Op, payload []byte) {
+		nc, pe := newPipes(t, limits()).dial(t, &peer{onMessage: func(_ *peer, _ ws.Op, payload []byte) {
 			heard <- string(payload)
 		}})
 		pe.conn.Close(ws.Goodbye{Code: 1001})
@@ -151,7 +151,7 @@ func TestWhatThePeerSaysBeforeItAnswersTheCloseIsHeard(t *testing.T) {
 
 func TestAPeerThatNeverAnswersTheCloseIsDroppedAfterTheCloseTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		limits := ws.DefaultLimits()
+		limits := limits()
 		nc, pe := newPipes(t, limits).dial(t, nil)
 		pe.conn.Close(ws.Goodbye{Code: 1001})
 		<-time.After(time.Second) // it comes to reading only now
@@ -164,7 +164,7 @@ func TestAPeerThatNeverAnswersTheCloseIsDroppedAfterTheCloseTimeout(t *testing.T
 }
 
 func TestAPeerThatStaysAfterItsOwnCloseIsDroppedAfterTheCloseTimeout(t *testing.T) {
-	limits := ws.DefaultLimits()
+	limits := limits()
 	limits.CloseTimeout = 50 * time.Millisecond
 	r := newRig(t, rigParams{limits: limits})
 	nc, pe := r.dialRaw(t, string(closing(1000, "").bytes()))
@@ -176,7 +176,7 @@ func TestAPeerThatStaysAfterItsOwnCloseIsDroppedAfterTheCloseTimeout(t *testing.
 
 func TestDroppingWhatIsQueuedDoesNotWaitForAPeerThatTakesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		limits := ws.DefaultLimits()
+		limits := limits()
 		require.Less(t, limits.CloseTimeout, limits.WriteTimeout)
 		_, pe := newPipes(t, limits).dial(t, nil)
 		for range 3 {
@@ -193,7 +193,7 @@ func TestDroppingWhatIsQueuedDoesNotWaitForAPeerThatTakesNothing(t *testing.T) {
 
 func TestWhatIsQueuedAtTheCloseHasTheWriteTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		limits := ws.DefaultLimits()
+		limits := limits()
 		_, pe := newPipes(t, limits).dial(t, nil)
 		require.NoError(t, pe.send(ws.OpText, []byte("x")))
 		synctest.Wait()
@@ -207,7 +207,7 @@ func TestWhatIsQueuedAtTheCloseHasTheWriteTimeout(t *testing.T) {
 
 func TestAClientThatSaysGoodbyeIsNotSentWhatWasQueued(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		nc, pe := newPipes(t, ws.DefaultLimits()).dial(t, nil)
+		nc, pe := newPipes(t, limits()).dial(t, nil)
 		for range 3 {
 			require.NoError(t, pe.send(ws.OpText, []byte("x")))
 			synctest.Wait() // the first is being written
@@ -225,7 +225,7 @@ func TestAClientThatSaysGoodbyeIsNotSentWhatWasQueued(t *testing.T) {
 
 func TestAProtocolErrorAfterOurCloseEndsTheWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		nc, pe := newPipes(t, ws.DefaultLimits()).dial(t, nil)
+		nc, pe := newPipes(t, limits()).dial(t, nil)
 		pe.conn.Close(ws.Goodbye{Code: 1001})
 		_, _, err := readFrame(nc)
 		require.NoError(t, err)
@@ -239,7 +239,7 @@ func TestAProtocolErrorAfterOurCloseEndsTheWait(t *testing.T) {
 
 func TestAConnectionMayBeClosedBeforeItIsStarted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newPipes(t, ws.DefaultLimits())
+		p := newPipes(t, limits())
 		near, far := net.Pipe()
 		defer func() { _ = near.Close() }()
 		upgraded := make(chan *ws.Conn, 1)

@@ -136,7 +136,7 @@ func farewells() []func(*testing.T, *busyClient, *ws.Conn) {
 }
 
 func TestEveryAcceptedWriteIsCompletedOnceAndInOrder(t *testing.T) {
-	limits := ws.DefaultLimits()
+	limits := limits()
 	limits.MaxBufferedBytes = 32 << 10
 	limits.WriteTimeout = 200 * time.Millisecond
 	limits.CloseTimeout = 100 * time.Millisecond
@@ -171,7 +171,7 @@ func TestEveryAcceptedWriteIsCompletedOnceAndInOrder(t *testing.T) {
 }
 
 func TestAnOrderlyCloseLosesNothing(t *testing.T) {
-	r := newRig(t, rigParams{limits: ws.DefaultLimits()})
+	r := newRig(t, rigParams{limits: limits()})
 	for round := range 20 {
 		nc, pe := r.dialRaw(t, "")
 		c := &busyClient{nc: nc, r: bufio.NewReader(nc)}
@@ -213,7 +213,7 @@ func (r *relay) Completed(w *ws.Write, err error) {
 }
 
 func TestACompletedWriteMayBeSentAgainAtOnce(t *testing.T) {
-	r := newRig(t, rigParams{limits: ws.DefaultLimits()})
+	r := newRig(t, rigParams{limits: limits()})
 	nc, pe := r.dialRaw(t, "")
 	const times = 100
 	again := &relay{conn: pe.conn, left: times, over: make(chan error, 1)}
@@ -262,7 +262,7 @@ func TestNoWriteIsOverlookedWhenTheLastOneHasJustBeenWritten(t *testing.T) {
 // upgradedAtOnce is a started connection whose writes go nowhere.
 func upgradedAtOnce(t *testing.T, nc net.Conn) *ws.Conn {
 	t.Helper()
-	p := newPipes(t, ws.DefaultLimits())
+	p := newPipes(t, limits())
 	conn, _, err := p.server.Upgrade(hijackable{nil, swallower{nc}}, handshakeRequest(), ws.UpgradeParams{})
 	require.NoError(t, err)
 	conn.Start(&peer{closed: make(chan ws.Closed, 1)})
@@ -273,7 +273,7 @@ func TestWritesWaitForNobodyAndGoOutTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		near, far := net.Pipe()
 		counted := &counted{Conn: far}
-		pe := newPipes(t, ws.DefaultLimits()).take(t, near, counted, nil)
+		pe := newPipes(t, limits()).take(t, near, counted, nil)
 		handshake := counted.writes
 		require.NoError(t, pe.send(ws.OpText, []byte("at once")))
 		synctest.Wait()

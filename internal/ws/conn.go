@@ -1,7 +1,6 @@
 package ws
 
 import (
-	"crypto/tls"
 	"errors"
 	"net"
 	"sync"
@@ -10,8 +9,8 @@ import (
 )
 
 // Handler is told what happens on a connection. Calls do not overlap, except
-// that completions of writes come from another goroutine. It must not block: the
-// connection is not read meanwhile.
+// that completions of writes come from another goroutine. It must not block:
+// neither this connection nor those that share a loop with it are read meanwhile.
 type Handler interface {
 	// OnMessage is a message of the peer; payload is valid until it returns.
 	// Messages may still come after Close, until the peer answered.
@@ -41,117 +40,122 @@ const (
 	phaseAborted       // the socket is closed; what is queued will not be sent
 )
 
-// Conn is the server's end of a connection over a net.Conn. Reading has a
-// goroutine of its own, with a small buffer; writing has one only while there is
-// something to write. Safe for concurrent use.
+// wire moves the bytes of one connection. Those that come are handed to
+// Conn.received, their end to Conn.readFailed; those that go are asked for by
+// Conn.next and told to Conn.written or Conn.writeFailed, from Conn.kick on until
+// Conn.next says that there are no more. No call blocks.
+type wire interface {
+	// start begins to read; what came with the request is passed on first.
+	start(early []byte)
+	// output begins to write. The caller holds the connection's lock.
+	output()
+	// shutdown ends our side of the stream.
+	shutdown() error
+	// hangUp ends both sides, at once. The end of reading follows. It may be called
+	// more than once.
+	hangUp()
+	remoteAddr() net.Addr
+}
+
+// Conn is the server's end of a connection. It holds what the protocol needs to
+// know of it, and no buffer while nothing is under way; the bytes are moved by its
+// wire. Safe for concurrent use.
 type Conn struct {
 	server  *Server
-	nc      net.Conn // what is read and written: TCP or TLS
-	raw     net.Conn // the socket below it
 	handler Handler
-	parser  Parser
-	early   []byte // what arrived together with the request
+	wire    wire
+	parser  *Parser // of a frame or message that has come in part; nil in between
+	polled  polled  // where its wire is a loop
 
 	heard     atomic.Bool // something arrived since the last look
-	quiet     uint8       // looks without anything heard; the keeper's
 	slot      uint32
-	slotIndex int // guarded by the keeper's slot
+	slotIndex uint32 // guarded by the keeper's slot
+	quiet     uint8  // looks without anything heard; the keeper's
 
-	mu         sync.Mutex
-	head, tail *Write // accepted and not yet taken by the drain
-	buffered   int    // what is accepted and not completed costs
-	control    []byte // pings and pongs ready to go
-	closeFrame []byte // to be sent after what is queued
+	// What follows is guarded by mu. There are as many of these as there are users: the
+	// order is one without gaps.
 	phase      phase
-	draining   bool // the drain goroutine runs
+	draining   bool // the wire is told of output
+	pingDue    bool
 	readEnded  bool
 	discard    bool // what is queued is completed, not written
 	closeSent  bool
 	closeGot   bool
 	failed     bool // the peer broke the protocol: its close frame is not awaited
 	shut       bool // our side of the socket is shut down
+	mu         sync.Mutex
+	head, tail *Write // accepted and not yet with the kernel
+	rare       *rare  // nil most of the time
+	buffered   int    // what is accepted and not completed costs
+	sent       int    // bytes of head that are with the kernel
+}
+
+// rare is what few connections need at a time.
+type rare struct {
+	begun      []byte // the rest of control frames, of which the first may have begun
+	control    []byte // pongs ready to go
+	closeFrame []byte // to be sent after what is queued
 	closed     Closed
 	unsent     error       // what queued writes are completed with; ErrClosed if nil
 	bound      *time.Timer // of the closing handshake
+	early      []byte      // what arrived together with the request
 }
 
-// newConn prepares a connection whose handshake is done.
-func newConn(s *Server, nc net.Conn, early []byte) *Conn {
-	c := &Conn{
-		server: s, nc: nc, raw: nc, early: early,
-		parser: NewParser(ParserLimits{MaxFrameBytes: s.limits.MaxFrameBytes, MaxMessageBytes: s.limits.MaxMessageBytes}),
+func (c *Conn) rarely() *rare {
+	if c.rare == nil {
+		c.rare = &rare{}
 	}
-	if t, ok := nc.(*tls.Conn); ok {
-		c.raw = t.NetConn()
-	}
-	c.heard.Store(true) // its request, a moment ago
-	return c
+	return c.rare
 }
 
-// RemoteAddr is the address of the peer.
-func (c *Conn) RemoteAddr() net.Addr { return c.raw.RemoteAddr() }
+// RemoteAddr is the address of the peer; nil when the socket is closed.
+func (c *Conn) RemoteAddr() net.Addr { return c.wire.remoteAddr() }
 
-// Start begins to read, in a fresh goroutine: the stack of the one that did the
-// upgrade has grown by then and would stay so for the life of the connection. It
-// must be called exactly once, also on a connection closed meanwhile.
+// Start begins to read. It must be called exactly once, also on a connection
+// closed meanwhile.
 func (c *Conn) Start(h Handler) {
 	c.handler = h
-	go c.read()
+	c.mu.Lock()
+	var early []byte
+	if c.rare != nil {
+		early, c.rare.early = c.rare.early, nil
+	}
+	c.mu.Unlock()
+	c.wire.start(early)
 }
 
-const (
-	// smallRead is the buffer every connection has: clients send acknowledgements
-	// and pongs.
-	smallRead = 512
-	// largeRead is borrowed by a peer that fills the small one.
-	largeRead = 16 << 10
-)
-
-var largeBuffers = sync.Pool{New: func() any { return new([largeRead]byte) }}
-
-func (c *Conn) read() {
-	early := c.early
-	c.early = nil
-	if len(early) > 0 {
-		c.feed(early)
+// received takes in bytes of the peer, which are valid until it returns.
+func (c *Conn) received(b []byte) {
+	if !c.heard.Load() {
+		c.heard.Store(true)
 	}
-	small := make([]byte, smallRead)
-	buf := small
-	var large *[largeRead]byte
-	for {
-		n, err := c.nc.Read(buf)
-		if n > 0 {
-			if !c.heard.Load() {
-				c.heard.Store(true)
-			}
-			c.feed(buf[:n])
-		}
-		if err != nil {
-			c.abort(err)
-			break
-		}
-		switch {
-		case n == len(buf) && large == nil:
-			large, _ = largeBuffers.Get().(*[largeRead]byte)
-			buf = large[:]
-		case n < len(buf) && large != nil:
-			// Nothing more is there: the next read may wait for hours, and is not to
-			// hold the large buffer meanwhile.
-			largeBuffers.Put(large)
-			large, buf = nil, small
-		}
+	p := c.parser
+	var whole Parser // most often all that comes is whole frames, and nothing is kept
+	if p == nil {
+		whole = newParser(c.server.limits)
+		p = &whole
 	}
-	if large != nil {
-		largeBuffers.Put(large)
+	err := p.Feed(b, (*connEvents)(c))
+	switch {
+	case c.parser == nil && !whole.idle():
+		kept := whole
+		c.parser = &kept
+	case c.parser != nil && c.parser.idle():
+		c.parser = nil
 	}
-	c.end(func() { c.readEnded = true })
-}
-
-func (c *Conn) feed(b []byte) {
-	err := c.parser.Feed(b, (*connEvents)(c))
 	if broken, ok := errors.AsType[*ProtocolError](err); ok {
 		c.protocolFailed(broken)
 	}
+}
+
+// readFailed is the end of what the peer sends, in order or not.
+func (c *Conn) readFailed(err error) {
+	c.abort(err)
+	c.end(func() { c.readEnded = true })
+}
+
+func newParser(l Limits) Parser {
+	return NewParser(ParserLimits{MaxFrameBytes: l.MaxFrameBytes, MaxMessageBytes: l.MaxMessageBytes})
 }
 
 // connEvents keeps the parser's calls out of the method set of Conn.
@@ -172,7 +176,11 @@ func (c *Conn) end(mark func()) {
 	c.mu.Lock()
 	mark()
 	over := c.readEnded && !c.draining
-	closed, bound := c.closed, c.bound
+	var closed Closed
+	var bound *time.Timer
+	if over && c.rare != nil {
+		closed, bound = c.rare.closed, c.rare.bound
+	}
 	c.mu.Unlock()
 	if !over {
 		return
@@ -194,7 +202,7 @@ func (c *Conn) look() {
 	c.quiet++
 	switch {
 	case c.quiet == looksUntilPing:
-		c.queueControl(OpPing, nil)
+		c.ping()
 	case c.quiet >= looksUntilDead:
 		c.abort(ErrDead)
 	}

@@ -6,4 +6,6 @@
 // and from which origin (package gateway), what messages mean and when a
 // connection is given up for a reason of its own (package session), and which
 // connections a message goes to (package hub). No extension is negotiated.
+//
+// A Conn is the protocol; a wire moves its bytes (docs/adr/0015).
 package ws

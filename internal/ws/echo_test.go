@@ -57,7 +57,7 @@ func TestAnIndependentClientGetsItsEchoAndItsClose(t *testing.T) {
 }
 
 func TestAnIndependentClientIsAnsweredItsClose(t *testing.T) {
-	r := newRig(t, rigParams{limits: ws.DefaultLimits()})
+	r := newRig(t, rigParams{limits: limits()})
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	c, resp, err := websocket.Dial(ctx, r.url(), nil)

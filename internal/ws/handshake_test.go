@@ -28,7 +28,7 @@ func handshakeRequest() *http.Request {
 
 func TestRequestsThatAreNoHandshakeAreRefused(t *testing.T) {
 	require.NoError(t, ws.CheckRequest(handshakeRequest()))
-	server, err := ws.NewServer(ws.ServerParams{Limits: ws.DefaultLimits()})
+	server, err := ws.NewServer(ws.ServerParams{Limits: limits()})
 	require.NoError(t, err)
 	for _, c := range []struct {
 		name   string

@@ -15,7 +15,7 @@ import (
 
 func TestASilentPeerIsPingedOnceAndGivenUpBeforeTwoIntervals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		limits := ws.DefaultLimits()
+		limits := limits()
 		interval := limits.PingInterval
 		p := newPipes(t, limits)
 		var peers sync.WaitGroup
@@ -49,7 +49,7 @@ func TestASilentPeerIsPingedOnceAndGivenUpBeforeTwoIntervals(t *testing.T) {
 
 func TestAPeerThatAnswersPingsStays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		limits := ws.DefaultLimits()
+		limits := limits()
 		nc, pe := newPipes(t, limits).dial(t, nil)
 		for range 20 {
 			heard := time.Now()
@@ -67,7 +67,7 @@ func TestAPeerThatAnswersPingsStays(t *testing.T) {
 
 func TestAPeerThatTalksIsNotPinged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		limits := ws.DefaultLimits()
+		limits := limits()
 		nc, pe := newPipes(t, limits).dial(t, nil)
 		var reading sync.WaitGroup
 		reading.Go(func() {
@@ -87,7 +87,7 @@ func TestAPeerThatTalksIsNotPinged(t *testing.T) {
 
 func TestNobodyIsPingedWithoutAnInterval(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		limits := ws.DefaultLimits()
+		limits := limits()
 		limits.PingInterval = 0
 		nc, pe := newPipes(t, limits).dial(t, nil)
 		<-time.After(24 * time.Hour)
@@ -101,7 +101,7 @@ func TestNobodyIsPingedWithoutAnInterval(t *testing.T) {
 
 func TestPingsAreAnsweredInOrderAndBeforeWhatIsQueued(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		nc, pe := newPipes(t, ws.DefaultLimits()).dial(t, nil)
+		nc, pe := newPipes(t, limits()).dial(t, nil)
 		for _, payload := range []string{"written", "queued"} {
 			require.NoError(t, pe.send(ws.OpText, []byte(payload)))
 			synctest.Wait()

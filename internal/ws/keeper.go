@@ -39,7 +39,7 @@ func (k *keeper) add(c *Conn) {
 	s := &k.slots[c.slot]
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c.slotIndex = len(s.conns)
+	c.slotIndex = uint32(len(s.conns)) //nolint:gosec // a number of connections
 	s.conns = append(s.conns, c)
 }
 
@@ -47,7 +47,7 @@ func (k *keeper) remove(c *Conn) {
 	s := &k.slots[c.slot]
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	last := len(s.conns) - 1
+	last := uint32(len(s.conns) - 1) //nolint:gosec // as above
 	s.conns[c.slotIndex] = s.conns[last]
 	s.conns[c.slotIndex].slotIndex = c.slotIndex
 	s.conns[last] = nil

@@ -58,6 +58,11 @@ func NewParser(l ParserLimits) Parser {
 	return Parser{maxFrame: l.MaxFrameBytes, maxMessage: l.MaxMessageBytes}
 }
 
+// idle says whether the peer is between two messages: a new parser would do as well.
+func (p *Parser) idle() bool {
+	return p.headLen == 0 && !p.inPayload && p.messageOp == OpContinuation && p.err == nil && !p.done
+}
+
 // Feed parses the next bytes of the stream, unmasking them in place. An error is
 // a *ProtocolError; it is final, and what came before it has been reported.
 // Bytes after a close frame are ignored.

@@ -71,8 +71,9 @@ func (p *peer) awaitClosed(t *testing.T) ws.Closed {
 
 // rig is a server on the loopback whose connections are handed to the test.
 type rig struct {
-	http  *httptest.Server
-	peers chan *peer
+	http   *httptest.Server
+	peers  chan *peer
+	byName sync.Map // of *peer: those whose request has a name
 }
 
 type rigParams struct {
@@ -85,13 +86,13 @@ type rigParams struct {
 }
 
 func echoLimits() ws.Limits {
-	l := ws.DefaultLimits()
+	l := limits()
 	l.FlushOnClose = true
 	l.CloseTimeout = 500 * time.Millisecond
 	return l
 }
 
-func newRig(t *testing.T, p rigParams) *rig {
+func newRig(t testing.TB, p rigParams) *rig {
 	t.Helper()
 	server, err := ws.NewServer(ws.ServerParams{Limits: p.limits})
 	require.NoError(t, err)
@@ -102,9 +103,16 @@ func newRig(t *testing.T, p rigParams) *rig {
 			return
 		}
 		pe := &peer{conn: conn, sub: sub, onMessage: p.onMessage, closed: make(chan ws.Closed, 1)}
-		r.peers <- pe
+		if name := req.Header.Get("X-Name"); name != "" {
+			r.byName.Store(name, pe)
+		} else {
+			r.peers <- pe
+		}
 		conn.Start(pe)
 	}))
+	if p.tls && !p.limits.Portable {
+		r.http.Listener = ws.Detachable(r.http.Listener)
+	}
 	if p.accept != nil {
 		r.http.Listener = listener{Listener: r.http.Listener, accept: p.accept}
 	}
@@ -155,7 +163,7 @@ func (r *rig) dial(t *testing.T, p ws.DialParams) (*ws.ClientConn, *peer) {
 
 // dialRaw opens a connection whose bytes are the test's own; early is sent
 // together with the request.
-func (r *rig) dialRaw(t *testing.T, early string) (net.Conn, *peer) {
+func (r *rig) dialRaw(t testing.TB, early string) (net.Conn, *peer) {
 	t.Helper()
 	nc, err := net.Dial("tcp", r.http.Listener.Addr().String())
 	require.NoError(t, err)
@@ -169,7 +177,7 @@ func (r *rig) dialRaw(t *testing.T, early string) (net.Conn, *peer) {
 }
 
 // readAnswer reads the answer to a handshake and not a byte more.
-func readAnswer(t *testing.T, nc net.Conn) {
+func readAnswer(t testing.TB, nc net.Conn) {
 	t.Helper()
 	var head []byte
 	one := make([]byte, 1)

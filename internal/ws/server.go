@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"sync"
 	"time"
 
@@ -31,6 +32,9 @@ type Limits struct {
 	// answered, as an echo server must. Otherwise it completes with ErrClosed: a
 	// client that says goodbye no longer looks at what comes.
 	FlushOnClose bool
+	// Portable: every connection has a goroutine that reads, also where the system has
+	// something cheaper.
+	Portable bool
 }
 
 // DefaultLimits are the limits of the platform's configuration defaults.
@@ -56,6 +60,7 @@ type Server struct {
 
 	mu      sync.Mutex
 	stopped bool
+	loops   loops
 	open    sync.WaitGroup
 }
 
@@ -102,17 +107,22 @@ func (s *Server) Run(ctx context.Context) error {
 		c.abort(errStopped)
 	}
 	s.open.Wait()
+	s.loops.stop()
 	return nil
 }
 
 var errStopped = errors.New("the server stopped")
 
-// admit counts a connection in; false when the server has stopped.
-func (s *Server) admit(c *Conn) bool {
+// admit counts a connection in and gives it its wire; false when the server has
+// stopped.
+func (s *Server) admit(c *Conn, nc net.Conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.stopped {
 		return false
+	}
+	if s.limits.Portable || !s.loops.adopt(c, nc) {
+		c.wire = newStream(c, nc)
 	}
 	s.open.Add(1)
 	s.keeper.add(c)

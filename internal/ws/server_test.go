@@ -29,7 +29,7 @@ func (s *slowToEnd) OnClose(c ws.Closed) {
 
 func TestAStoppedServerDropsItsConnectionsAndTakesNoMore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		server, err := ws.NewServer(ws.ServerParams{Limits: ws.DefaultLimits()})
+		server, err := ws.NewServer(ws.ServerParams{Limits: limits()})
 		require.NoError(t, err)
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
@@ -72,9 +72,9 @@ func TestAStoppedServerDropsItsConnectionsAndTakesNoMore(t *testing.T) {
 
 func TestWhatIsWrittenIsCounted(t *testing.T) {
 	registry := prometheus.NewRegistry()
-	server, err := ws.NewServer(ws.ServerParams{Limits: ws.DefaultLimits(), Registerer: registry})
+	server, err := ws.NewServer(ws.ServerParams{Limits: limits(), Registerer: registry})
 	require.NoError(t, err)
-	_, err = ws.NewServer(ws.ServerParams{Limits: ws.DefaultLimits(), Registerer: registry})
+	_, err = ws.NewServer(ws.ServerParams{Limits: limits(), Registerer: registry})
 	require.Error(t, err, "two servers cannot share a registry")
 
 	synctest.Test(t, func(t *testing.T) {
@@ -106,14 +106,14 @@ func TestAPeerThatTakesNotEvenTheAnswerIsGivenUp(t *testing.T) {
 		near, far := net.Pipe()
 		defer func() { _ = near.Close() }()
 		start := time.Now()
-		_, _, err := newPipes(t, ws.DefaultLimits()).server.Upgrade(hijackable{nil, far}, handshakeRequest(), ws.UpgradeParams{})
+		_, _, err := newPipes(t, limits()).server.Upgrade(hijackable{nil, far}, handshakeRequest(), ws.UpgradeParams{})
 		require.ErrorContains(t, err, "answering the handshake")
 		assert.LessOrEqual(t, time.Since(start), 10*time.Second)
 	})
 }
 
 func TestAnUpgradeThatCannotBeDoneIsAnswered(t *testing.T) {
-	server, err := ws.NewServer(ws.ServerParams{Limits: ws.DefaultLimits()})
+	server, err := ws.NewServer(ws.ServerParams{Limits: limits()})
 	require.NoError(t, err)
 	var client *ws.HandshakeError
 

@@ -17,7 +17,7 @@ import (
 
 func TestASlowClientIsClosedInTimeAndOthersGoOn(t *testing.T) {
 	for _, secure := range []bool{false, true} {
-		limits := ws.DefaultLimits()
+		limits := limits()
 		limits.WriteTimeout = 300 * time.Millisecond
 		limits.MaxBufferedBytes = 64 << 20 // the deadline, not the limit, is to end it
 		r := newRig(t, rigParams{limits: limits, tls: secure})
@@ -54,7 +54,7 @@ func TestASlowClientIsClosedInTimeAndOthersGoOn(t *testing.T) {
 
 func TestAPeerThatTakesNothingIsGivenUpAfterTheWriteTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		limits := ws.DefaultLimits()
+		limits := limits()
 		_, pe := newPipes(t, limits).dial(t, nil)
 		start := time.Now()
 		for range 3 {
@@ -69,7 +69,7 @@ func TestAPeerThatTakesNothingIsGivenUpAfterTheWriteTimeout(t *testing.T) {
 
 func TestAPeerThatTakes16KiBInTimeGetsEverything(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		limits := ws.DefaultLimits()
+		limits := limits()
 		limits.PingInterval = 0 // it says nothing meanwhile
 		nc, pe := newPipes(t, limits).dial(t, nil)
 		large := bytes.Repeat([]byte("0123456789"), 20_000)
@@ -99,7 +99,7 @@ func TestAPeerThatTakes16KiBInTimeGetsEverything(t *testing.T) {
 
 func TestWhatTheKernelTookWholeIsDoneThoughTheRestFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		nc, pe := newPipes(t, ws.DefaultLimits()).dial(t, nil)
+		nc, pe := newPipes(t, limits()).dial(t, nil)
 		for range 6 { // the first goes out by itself, the others together
 			require.NoError(t, pe.send(ws.OpText, []byte("12345678")))
 			synctest.Wait()
@@ -113,7 +113,7 @@ func TestWhatTheKernelTookWholeIsDoneThoughTheRestFails(t *testing.T) {
 
 func TestNoMoreThanTheLimitIsBuffered(t *testing.T) {
 	const cost = 64 // of a write, beside its bytes
-	limit := ws.DefaultLimits().MaxBufferedBytes
+	limit := limits().MaxBufferedBytes
 	for _, c := range []struct {
 		name         string
 		frame, taken int
@@ -125,7 +125,7 @@ func TestNoMoreThanTheLimitIsBuffered(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				nc, pe := newPipes(t, ws.DefaultLimits()).dial(t, nil)
+				nc, pe := newPipes(t, limits()).dial(t, nil)
 				shared := make([]byte, c.frame)
 				send := func() error { return pe.conn.Send(&ws.Write{Frame: shared, Done: pe}) }
 				for range c.taken {
@@ -147,7 +147,7 @@ func TestNoMoreThanTheLimitIsBuffered(t *testing.T) {
 
 func TestPongsOfAPingFloodDoNotPileUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		nc, _ := newPipes(t, ws.DefaultLimits()).dial(t, nil)
+		nc, _ := newPipes(t, limits()).dial(t, nil)
 		for i := range 10_000 { // reads nothing meanwhile
 			_, err := nc.Write(ping(string(bytes.Repeat([]byte{byte(i)}, 125))).bytes())
 			require.NoError(t, err, "the server goes on reading")
@@ -171,7 +171,7 @@ func TestPongsOfAPingFloodDoNotPileUp(t *testing.T) {
 }
 
 func TestAFrameIsSharedBetweenConnectionsUnchanged(t *testing.T) {
-	r := newRig(t, rigParams{limits: ws.DefaultLimits()})
+	r := newRig(t, rigParams{limits: limits()})
 	payload := bytes.Repeat([]byte("shared"), 4000)
 	shared := ws.AppendFrame(nil, ws.OpText, payload)
 	before := bytes.Clone(shared)
@@ -196,7 +196,7 @@ func TestAFrameIsSharedBetweenConnectionsUnchanged(t *testing.T) {
 
 func TestNothingIsAppendedToASharedFrame(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		nc, pe := newPipes(t, ws.DefaultLimits()).dial(t, nil)
+		nc, pe := newPipes(t, limits()).dial(t, nil)
 		room := make([]byte, 40_000)
 		large := ws.AppendFrame(room[:0], ws.OpBinary, make([]byte, 30_000))
 		before := bytes.Clone(room)
@@ -245,7 +245,7 @@ func (w *watched) look() (deadline time.Time, buffer int) {
 
 func TestTLSFindsNoOldDeadlineWhenItWritesByItself(t *testing.T) {
 	accepted := make(chan *watched, 1)
-	r := newRig(t, rigParams{limits: ws.DefaultLimits(), tls: true, accept: func(nc net.Conn) net.Conn {
+	r := newRig(t, rigParams{limits: limits(), tls: true, accept: func(nc net.Conn) net.Conn {
 		w := &watched{Conn: nc}
 		accepted <- w
 		return w
@@ -265,7 +265,7 @@ func TestAConnectionThatWaitsHoldsOnlyItsSmallBuffer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		near, far := net.Pipe()
 		w := &watched{Conn: far}
-		newPipes(t, ws.DefaultLimits()).take(t, near, w, nil)
+		newPipes(t, limits()).take(t, near, w, nil)
 		for _, size := range []int{1, 500, 512, 513, 1200, 16 << 10, 40_000} {
 			_, err := near.Write(text(string(bytes.Repeat([]byte("x"), size))).bytes())
 			require.NoError(t, err)

@@ -58,8 +58,12 @@ func (s *Server) Upgrade(w http.ResponseWriter, r *http.Request, p UpgradeParams
 		return nil, "", errors.Join(err, nc.Close())
 	}
 	s.tune(nc)
-	c := newConn(s, nc, early)
-	if !s.admit(c) {
+	c := &Conn{server: s}
+	c.heard.Store(true) // its request, a moment ago
+	if len(early) > 0 {
+		c.rarely().early = early
+	}
+	if !s.admit(c, nc) {
 		return nil, "", errors.Join(errStopped, nc.Close())
 	}
 	return c, chosen, nil

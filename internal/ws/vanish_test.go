@@ -29,7 +29,7 @@ func TestALostConnectionIsReportedAs1006(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var heard []string
-			r := newRig(t, rigParams{limits: ws.DefaultLimits(), onMessage: func(_ *peer, _ ws.Op, p []byte) { heard = append(heard, string(p)) }})
+			r := newRig(t, rigParams{limits: limits(), onMessage: func(_ *peer, _ ws.Op, p []byte) { heard = append(heard, string(p)) }})
 			nc, pe := r.dialRaw(t, "")
 			_, err := nc.Write(c.last)
 			require.NoError(t, err)
@@ -52,7 +52,7 @@ func TestALostConnectionIsReportedAs1006(t *testing.T) {
 
 func TestAClientThatLeavesInTheMiddleOfALargeWriteEndsIt(t *testing.T) {
 	for _, secure := range []bool{false, true} {
-		limits := ws.DefaultLimits()
+		limits := limits()
 		limits.WriteTimeout = time.Minute // is not what ends it
 		r := newRig(t, rigParams{limits: limits, tls: secure})
 		c, pe := r.dial(t, ws.DialParams{MaxMessageBytes: 1 << 30})
@@ -75,7 +75,7 @@ func TestAClientThatLeavesInTheMiddleOfALargeWriteEndsIt(t *testing.T) {
 }
 
 func TestAClientThatLeavesInsteadOfAnsweringTheCloseEndsIt(t *testing.T) {
-	limits := ws.DefaultLimits()
+	limits := limits()
 	limits.CloseTimeout = time.Minute // is not what ends it
 	r := newRig(t, rigParams{limits: limits})
 	nc, pe := r.dialRaw(t, "")
