@@ -54,6 +54,7 @@ func (c *carrier) news() <-chan struct{} {
 
 func (c *carrier) take() {
 	for _, learnt := range c.courier.Take() {
+		c.p.traces.heard(learnt.Receipt)
 		c.p.machine.Carried(&learnt)
 	}
 }

@@ -69,8 +69,10 @@ type Params struct {
 	NewCourier func(partition int32) Courier
 	Log        Log
 	Positioner Positioner
-	Logger     *zap.Logger
-	Metrics    *Metrics
+	// Tracer follows offerings; nil: none is followed.
+	Tracer  Tracer
+	Logger  *zap.Logger
+	Metrics *Metrics
 }
 
 // Custodian answers for the partitions it is assigned.
@@ -140,17 +142,6 @@ func (c *Custodian) Ready() error {
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// Holdings counts what the partition holds, by partition number.
-func (c *Custodian) Holdings() map[int32]Stats {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	m := make(map[int32]Stats, len(c.partitions))
-	for number, p := range c.partitions {
-		m[number] = p.stats()
-	}
-	return m
 }
 
 func (c *Custodian) set(list []*partition) {

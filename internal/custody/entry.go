@@ -103,6 +103,8 @@ type work struct {
 	late push.Reason
 	// misnamed: another request stands at its origin now.
 	misnamed bool
+	// discard is why an operator wants it dead, empty unless one does.
+	discard string
 }
 
 // detail of an offering in flight.
@@ -142,7 +144,7 @@ func (e *entry) busy() *work {
 // rest forgets the work of an entry that begins to wait, unless there is still
 // something to be known.
 func (e *entry) rest() {
-	if w := e.work; w != nil && !w.token && !w.misnamed && w.mark == nil && len(w.blocks) == 0 && !e.foreign {
+	if w := e.work; w != nil && !w.token && !w.misnamed && w.discard == "" && w.mark == nil && len(w.blocks) == 0 && !e.foreign {
 		e.work = nil
 	}
 }

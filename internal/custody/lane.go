@@ -136,6 +136,7 @@ func (l *lane) carryOut(ctx context.Context, actions []Action) ([]written, error
 			l.waits.put(w.at, records[i])
 		}
 	}
+	l.traces.died(l.number, result, records)
 	return result, nil
 }
 
@@ -234,10 +235,5 @@ func (l *lane) outcome(r push.OutcomeReport) push.Record {
 	if r.Node == "" {
 		r.Node = l.Node
 	}
-	rec, err := push.OutcomeRecord(r)
-	if err != nil {
-		// Nothing in a report can fail to be encoded.
-		l.log.Error("outcome not encoded", zap.String("id", r.ID), zap.Error(err))
-	}
-	return rec
+	return push.OutcomeRecord(&r)
 }

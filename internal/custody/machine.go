@@ -321,6 +321,8 @@ func (m *Machine) Restored() {
 	for _, e := range m.allBy(&m.waits) {
 		switch {
 		case e.state != waiting:
+		case e.isDiscarded():
+			m.discard(e)
 		case e.foreign:
 			m.moveHome(e, e.work.home)
 		case e.wanted:

@@ -472,3 +472,21 @@ func TestALogThatBreaksItsPromiseEndsTheAssignment(t *testing.T) {
 		}
 	})
 }
+
+func TestCommandsOfOperatorsAreDoneAndWhatIsNoCommandHoldsNothingUp(t *testing.T) {
+	m := newMemory()
+	stop, _ := m.serve(t)
+	m.say(push.Receipt{Node: "A", Epoch: 1, Presence: push.Announce})
+	m.request("42")
+	m.say(push.Receipt{Node: "A", Epoch: 1, ReadThrough: 1})
+	require.Eventually(t, func() bool { return len(m.waits(t)) == 1 }, 5*time.Second, time.Millisecond)
+	discard, err := push.CommandRecord(push.Command{Kind: push.Discard, By: "ann", Why: "a test", Waits: []push.CommandWait{{User: "42", Origin: 0}}})
+	require.NoError(t, err)
+	m.append(receiptTopic, 0, push.Record{Key: []byte("operator"), Value: []byte(`{"command":"dance"}`)}, discard)
+	require.Eventually(t, func() bool { return len(m.records(deadTopic, 0)) == 1 }, 5*time.Second, time.Millisecond)
+	dead, err := push.ParseDeadLetter(&m.records(deadTopic, 0)[0])
+	require.NoError(t, err)
+	assert.Equal(t, push.Discarded, dead.Reason)
+	assert.Equal(t, "discarded by ann: a test", dead.Error)
+	require.NoError(t, stop())
+}

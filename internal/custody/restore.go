@@ -112,6 +112,7 @@ func (p *partition) restoreRecord(rec *push.Record) {
 		p.machine.RestoreEnd(e.Origin)
 		return
 	}
+	p.written.wrote(rec.Offset, rec.Time)
 	home, foreign := p.homeOf(e.User)
 	p.machine.RestoreWait(Restored{
 		At: rec.Offset, User: e.User, Type: e.Type, Wait: e.Wait, Foreign: foreign, Home: home, Size: sizeOf(rec),

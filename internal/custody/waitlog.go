@@ -142,6 +142,8 @@ func (m *Machine) waitsOn(e *entry) {
 		m.endWait(e)
 	case w.over:
 		m.conclude(e, push.Delivered, push.ReasonNone, w.overBy)
+	case w.discard != "" && m.restored:
+		m.die(e, push.Discarded, w.discard)
 	case e.foreign && m.restored:
 		m.moveHome(e, w.home)
 	case e.wanted && m.restored:

@@ -104,7 +104,7 @@ func (c *call) hand(records []push.Record) {
 			continue
 		}
 		p.call = c
-		if c.handOne(p) {
+		if c.handOne(p, rec.Headers) {
 			c.parcels = append(c.parcels, p)
 			room = room[1:]
 		}
@@ -113,15 +113,16 @@ func (c *call) hand(records []push.Record) {
 }
 
 // handOne is false when nobody here takes the message.
-func (c *call) handOne(p *parcel) bool {
+func (c *call) handOne(p *parcel, headers push.Headers) bool {
 	w, m := c.worker, &p.message
 	w.ledger.Carry(m.Offset) // a report may come before Deliver returns
 	if w.isRepeat(m, p.key) {
 		w.p.Metrics.repeats.Inc()
+		m.FirstSeen = time.Time{} // how long the delivery took was told before
 		p.Report(m, push.Done, push.ReasonNone)
 		return true
 	}
-	taken := w.p.Hub.Deliver(m, p)
+	taken := w.p.Hub.Deliver(m, w.follow(m, headers, p))
 	m.Data = nil // it is the caller's
 	if !taken {
 		w.ledger.CarryBack(m.Offset)

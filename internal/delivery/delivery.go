@@ -75,8 +75,10 @@ type Params struct {
 	// Sessions returns all open sessions: those that Deliver sees. It does not block;
 	// nil where the mode is never changed (SetCalled).
 	Sessions func() []push.Binding
-	Logger   *zap.Logger
-	Metrics  *Metrics
+	// Tracer follows deliveries; nil: none is followed.
+	Tracer  Tracer
+	Logger  *zap.Logger
+	Metrics *Metrics
 }
 
 // Gateway is the delivery of one node: a worker a partition.
@@ -95,6 +97,9 @@ type Gateway struct {
 
 // New returns a gateway that reads nothing yet.
 func New(p Params) *Gateway {
+	if p.Tracer != nil {
+		p.Metrics.traceOf = p.Tracer.TraceOf
+	}
 	return &Gateway{p: p, log: p.Logger.Named("delivery"), window: newWindow(p.Config), mode: newMode(), err: errors.New("waiting for kafka")}
 }
 

@@ -26,6 +26,7 @@ type fakeLog struct {
 	journal   []string
 	open      int           // readers not closed
 	hold      chan struct{} // if there is one, receipts wait until it is closed
+	mute      chan struct{} // if there is one, reads are not answered until it is closed
 	refuse    error         // of receipts, if there is one
 	committed map[int32]delivery.Position
 	commits   int
@@ -186,6 +187,16 @@ func (r *fakeReader) Close() {
 }
 
 func (r *fakeReader) Read(ctx context.Context) (push.Batch, error) {
+	r.log.mu.Lock()
+	mute := r.log.mute
+	r.log.mu.Unlock()
+	if mute != nil {
+		select {
+		case <-ctx.Done():
+			return push.Batch{}, context.Cause(ctx)
+		case <-mute:
+		}
+	}
 	batch, more, err := r.take()
 	if err != nil || len(batch.Records) > 0 {
 		return batch, err

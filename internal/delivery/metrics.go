@@ -18,6 +18,8 @@ type Metrics struct {
 	receipts, offsetsLost  prometheus.Counter
 	namesakes              prometheus.Counter
 	latency                prometheus.Histogram
+	acknowledged           *acknowledged
+	traceOf                func(*push.Message) string // nil: nothing is traced
 	lagGauge, unsettledVec *prometheus.GaugeVec
 	stalledVec             *prometheus.GaugeVec
 	carried                map[string]prometheus.Counter // by result
@@ -34,8 +36,9 @@ const (
 	resultAbsent    = "absent"
 )
 
-// NewMetrics registers the metrics of delivery.
-func NewMetrics(r prometheus.Registerer) *Metrics {
+// NewMetrics registers the metrics of delivery. The business types that are named have
+// label values of their own.
+func NewMetrics(r prometheus.Registerer, types ...string) *Metrics {
 	counter := func(name, help string) prometheus.Counter {
 		c := prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help})
 		r.MustRegister(c)
@@ -78,6 +81,7 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 	m.called = prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "pushgate_routing_called", Help: "1 while this gateway is called with what is for its users, 0 while it reads all requests.",
 	})
+	m.acknowledged = newAcknowledged(r, types)
 	r.MustRegister(carried, m.called)
 	r.MustRegister(m.failed, m.latency, m.lagGauge, m.unsettledVec, m.stalledVec)
 	for _, reason := range push.Failures() {
@@ -104,8 +108,20 @@ func (m *Metrics) reported(msg *push.Message, s push.Status, reason push.Reason,
 	case push.Failed:
 		m.failed.WithLabelValues(reason.String()).Inc()
 	}
-	if first && s != push.Failed && msg.Attempt == 1 {
-		m.latency.Observe(time.Since(msg.FirstSeen).Seconds())
+	fresh := first && s != push.Failed && msg.Attempt == 1
+	if msg.FirstSeen.IsZero() || msg.Offset == notInLog || !fresh && s != push.Done {
+		return
+	}
+	took := time.Since(msg.FirstSeen).Seconds()
+	trace := ""
+	if m.traceOf != nil {
+		trace = m.traceOf(msg)
+	}
+	if fresh {
+		observe(m.latency, took, trace)
+	}
+	if s == push.Done {
+		observe(m.acknowledged.of(msg), took, trace)
 	}
 }
 

@@ -35,7 +35,8 @@ func (g *Gateway) Push(ctx context.Context, m *push.Message) (status push.Status
 	if m.Time.IsZero() {
 		s.message.Time = now
 	}
-	here = g.p.Hub.Deliver(&s.message, s)
+	s.message.Offset = notInLog
+	here = g.p.Hub.Deliver(&s.message, g.follow(&s.message, push.Headers{}, s))
 	s.message.Data = nil
 	if !here {
 		return 0, push.ReasonNone, false

@@ -24,6 +24,8 @@ type worker struct {
 	partitions int32
 
 	lag       atomic.Int64
+	at        atomic.Int64 // the next request to read
+	since     atomic.Int64 // see Standing.LagTime, Unix nanoseconds
 	saying    atomic.Int64 // since when a receipt is being written, Unix nanoseconds; 0: none is
 	committed Position     // owned by whoever commits
 	announced bool         // set before run
@@ -34,6 +36,7 @@ func newWorker(g *Gateway, number int32, start int64, called bool) *worker {
 		Gateway: g, number: number, start: start, committed: Position{Offset: start, Note: noteOf(g.epoch, called)},
 		log: g.log.With(zap.Int32("partition", number)), ledger: ledger.New(start, g.p.Metrics.reported),
 	}
+	w.at.Store(start)
 	if called {
 		w.ledger.Call()
 	}
@@ -85,6 +88,7 @@ func (w *worker) read(ctx context.Context, at int64) (next int64, err error) {
 		at = batch.Next
 		w.ledger.Read(at)
 		w.lag.Store(max(batch.HighWatermark-batch.Next, 0))
+		w.stands(batch)
 		w.p.Metrics.read(len(batch.Records), owned)
 		if err := w.slowDown(ctx); err != nil {
 			return at, nil
@@ -108,10 +112,11 @@ func (w *worker) deliver(rec *push.Record) bool {
 	w.ledger.Enter(m.Offset)
 	if w.isRepeat(m, o.key) {
 		w.p.Metrics.repeats.Inc()
+		m.FirstSeen = time.Time{} // how long the delivery took was told before
 		w.ledger.Report(m, push.Done, push.ReasonNone)
 		return true
 	}
-	owned := w.p.Hub.Deliver(m, o)
+	owned := w.p.Hub.Deliver(m, w.follow(m, rec.Headers, o))
 	m.Data = nil // it would keep the whole batch in memory until the client's word
 	if !owned {
 		w.ledger.Leave(m.Offset)

@@ -33,7 +33,9 @@ type CallerParams struct {
 	// Token is shown to the nodes; empty: none is.
 	Token string
 	// TLS of the connections; nil: they are not encrypted.
-	TLS     *tls.Config
+	TLS *tls.Config
+	// Tracer follows calls; nil: none is followed.
+	Tracer  Tracer
 	Logger  *zap.Logger
 	Metrics *Metrics
 }
@@ -94,7 +96,10 @@ func (c *Caller) Call(ctx context.Context, node string, life uint64, carriage *p
 		if err != nil {
 			return nil, err
 		}
-		return c.post(ctx, node, address, carriage)
+		if c.p.Tracer == nil {
+			return c.post(ctx, node, address, carriage, nil)
+		}
+		return c.followed(ctx, node, address, carriage)
 	})
 	result := resultAnswered
 	switch {
@@ -138,7 +143,7 @@ func (c *Caller) breakerOf(node string) *breaker {
 }
 
 // post makes the call.
-func (c *Caller) post(ctx context.Context, node, address string, carriage *push.Carriage) (*push.Receipt, error) {
+func (c *Caller) post(ctx context.Context, node, address string, carriage *push.Carriage, trace Trace) (*push.Receipt, error) {
 	body := carriage.AppendBinary(make([]byte, 0, sizeOf(carriage)))
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.scheme+"://"+address+"/push", bytes.NewReader(body))
 	if err != nil {
@@ -147,6 +152,9 @@ func (c *Caller) post(ctx context.Context, node, address string, carriage *push.
 	req.Header.Set("Content-Type", "application/octet-stream")
 	if c.p.Token != "" {
 		req.Header.Set("Authorization", "Bearer "+c.p.Token)
+	}
+	if trace != nil {
+		trace.Propagate(req.Header)
 	}
 	res, err := c.client.Do(req)
 	if err != nil {
