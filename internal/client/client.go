@@ -5,6 +5,7 @@ package client
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -20,11 +21,13 @@ import (
 
 // Message is one push.
 type Message struct {
-	ID      string          `json:"id"`
-	Type    string          `json:"type"`
-	Time    time.Time       `json:"time"`
-	Attempt int             `json:"attempt"`
-	Data    json.RawMessage `json:"data,omitempty"`
+	ID      string    `json:"id"`
+	Type    string    `json:"type"`
+	Time    time.Time `json:"time"`
+	Attempt int       `json:"attempt"`
+	// TraceParent is the producer's trace context (W3C), empty where it sent none.
+	TraceParent string          `json:"traceparent,omitempty"`
+	Data        json.RawMessage `json:"data,omitempty"`
 	// Base64 holds a payload whose content type is not JSON.
 	Base64 []byte `json:"data_base64,omitempty"`
 }
@@ -42,11 +45,16 @@ const (
 // Params of a Client.
 type Params struct {
 	// URL of a gateway: http(s) or ws(s); a path is kept in front.
-	URL  string
-	User string
+	URL string
+	// Others are gateways to turn to, one after the other, each time a connection could
+	// not be opened or has ended.
+	Others []string
+	User   string
 	// Type is the business type to take; empty: all.
 	Type  string
 	Token string
+	// TLS is used for wss addresses; nil is the default configuration.
+	TLS *tls.Config
 	// Silent: do not acknowledge.
 	Silent bool
 	// Plain: name no subprotocol. A message is then its payload alone, and there
@@ -62,29 +70,15 @@ type Params struct {
 // Client is a user's device.
 type Client struct {
 	p    Params
-	url  string
+	urls []string
+	at   int // of urls, modulo their number: where to connect next. Run's own
 	seen recent
 	// opened is when the connection was; zero while there is none. Run's own.
 	opened time.Time
 }
 
-// New checks the address.
+// New checks the addresses.
 func New(p Params) (*Client, error) {
-	u, err := url.Parse(p.URL)
-	if err != nil {
-		return nil, fmt.Errorf("the address %q: %w", p.URL, err)
-	}
-	switch u.Scheme {
-	case "http", "ws":
-		u.Scheme = "ws"
-	case "https", "wss":
-		u.Scheme = "wss"
-	default:
-		return nil, fmt.Errorf("the address %q must begin with ws://, wss://, http:// or https://", p.URL)
-	}
-	if u.Host == "" {
-		return nil, fmt.Errorf("the address %q names no host", p.URL)
-	}
 	if p.Type == "" {
 		p.Type = "all"
 	}
@@ -94,13 +88,41 @@ func New(p Params) (*Client, error) {
 	if p.OnState == nil {
 		p.OnState = func(State, error) {}
 	}
+	c := &Client{p: p}
+	for _, address := range append([]string{p.URL}, p.Others...) {
+		u, err := socketURL(address, p.Type, p.User)
+		if err != nil {
+			return nil, err
+		}
+		c.urls = append(c.urls, u)
+	}
+	return c, nil
+}
+
+// socketURL is where a gateway takes WebSockets of a user.
+func socketURL(address, kind, user string) (string, error) {
+	u, err := url.Parse(address)
+	if err != nil {
+		return "", fmt.Errorf("the address %q: %w", address, err)
+	}
+	switch u.Scheme {
+	case "http", "ws":
+		u.Scheme = "ws"
+	case "https", "wss":
+		u.Scheme = "wss"
+	default:
+		return "", fmt.Errorf("the address %q must begin with ws://, wss://, http:// or https://", address)
+	}
+	if u.Host == "" {
+		return "", fmt.Errorf("the address %q names no host", address)
+	}
 	query := ""
 	if u.RawQuery != "" {
 		query = "?" + u.RawQuery
 	}
 	u.RawQuery, u.Fragment = "", ""
 	base := strings.TrimSuffix(u.String(), "/")
-	return &Client{p: p, url: base + "/websocket/" + url.PathEscape(p.Type) + "/" + url.PathEscape(p.User) + query}, nil
+	return base + "/websocket/" + url.PathEscape(kind) + "/" + url.PathEscape(user) + query, nil
 }
 
 // firstBackoff bounds the pause before the second attempt to connect. Pauses are
@@ -185,9 +207,11 @@ func (c *Client) once(ctx context.Context, take func(*ws.ClientConn, []byte) err
 	if c.p.Token != "" {
 		header.Set("Authorization", "Bearer "+c.p.Token)
 	}
-	conn, err := ws.Dial(dialing, c.url, ws.DialParams{Header: header, Subprotocols: c.subprotocols()})
+	address := c.urls[c.at%len(c.urls)]
+	c.at++
+	conn, err := ws.Dial(dialing, address, ws.DialParams{Header: header, Subprotocols: c.subprotocols(), TLS: c.p.TLS})
 	if err != nil {
-		return fmt.Errorf("connecting to %s: %w", c.url, err)
+		return fmt.Errorf("connecting to %s: %w", address, err)
 	}
 	// Reading blocks on the socket: the end of ctx says goodbye, which ends it.
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close(session.CloseNormal, "") })
@@ -200,7 +224,7 @@ func (c *Client) once(ctx context.Context, take func(*ws.ClientConn, []byte) err
 	for {
 		_, payload, err := conn.ReadMessage()
 		if err != nil {
-			return fmt.Errorf("connection to %s: %w", c.url, err)
+			return fmt.Errorf("connection to %s: %w", address, err)
 		}
 		err = take(conn, payload)
 		if errors.Is(err, ErrStop) {

@@ -338,3 +338,11 @@ func TestABoundBelowTheFirstPauseIsKeptToo(t *testing.T) {
 		assert.Greater(t, attempts, 1000)
 	})
 }
+
+func TestAClientTurnsToTheNextGatewayWhenOneIsAway(t *testing.T) {
+	a, b := newServer(t), newServer(t)
+	run(t, a, func(p *client.Params) { p.URL, p.Others = nowhere, []string{a.URL, b.URL} })
+	a.accept(t).drop()
+	b.accept(t).drop()
+	a.accept(t)
+}

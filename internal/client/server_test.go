@@ -120,7 +120,9 @@ func (k *keeper) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 
 func newServer(t *testing.T) *server {
 	t.Helper()
-	sockets, err := ws.NewServer(ws.ServerParams{Limits: ws.DefaultLimits()})
+	limits := ws.DefaultLimits()
+	limits.Portable = true // for drop, which closes the socket
+	sockets, err := ws.NewServer(ws.ServerParams{Limits: limits})
 	require.NoError(t, err)
 	s := &server{peers: make(chan *peer, 100), refusals: make(chan int, 100)}
 	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

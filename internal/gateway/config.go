@@ -11,16 +11,22 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"pushgate/internal/tlsconfig"
 )
+
+// TLSKey is the section that gateway.tls stands in, for its errors.
+const TLSKey = "gateway.tls"
 
 // Config of the gateway listener.
 type Config struct {
-	Listen                 string        `mapstructure:"listen" doc:"Address clients connect to. A container image listens on all interfaces."`
-	MaxConnections         int           `mapstructure:"max_connections" doc:"Sessions this node takes; further ones are refused with 429."`
-	MaxHandshakesPerSecond int           `mapstructure:"max_handshakes_per_second" doc:"New sessions a second; further ones are refused with 429 and Retry-After. 0: no limit."`
-	AllowedOrigins         []string      `mapstructure:"allowed_origins" doc:"Origins browsers may connect from, such as https://shop.example or https://*.shop.example; * allows all. Empty: the same origin only."`
-	ReadHeaderTimeout      time.Duration `mapstructure:"read_header_timeout" doc:"How long a client may take to send its request."`
-	PublishTimeout         time.Duration `mapstructure:"publish_timeout" doc:"How long a message posted over HTTP may take to be in Kafka before the answer is 503."`
+	Listen                 string           `mapstructure:"listen" doc:"Address clients connect to. A container image listens on all interfaces."`
+	TLS                    tlsconfig.Server `mapstructure:"tls"`
+	MaxConnections         int              `mapstructure:"max_connections" doc:"Sessions this node takes; further ones are refused with 429. Where the process may not open as many files, it takes fewer."`
+	MaxHandshakesPerSecond int              `mapstructure:"max_handshakes_per_second" doc:"New sessions a second; further ones are refused with 429 and Retry-After. 0: no limit."`
+	AllowedOrigins         []string         `mapstructure:"allowed_origins" doc:"Origins browsers may connect from, such as https://shop.example or https://*.shop.example; * allows all. Empty: the same origin only."`
+	ReadHeaderTimeout      time.Duration    `mapstructure:"read_header_timeout" doc:"How long a client may take to send its request."`
+	PublishTimeout         time.Duration    `mapstructure:"publish_timeout" doc:"How long a message posted over HTTP may take to be in Kafka before the answer is 503."`
 }
 
 // DefaultConfig returns the defaults of Config.
@@ -39,6 +45,9 @@ func (c Config) Validate() error {
 	var errs []error
 	if _, port, err := net.SplitHostPort(c.Listen); err != nil || port == "" {
 		errs = append(errs, fmt.Errorf("gateway.listen is %q: write it as host:port", c.Listen))
+	}
+	if err := c.TLS.Validate(TLSKey); err != nil {
+		errs = append(errs, err)
 	}
 	if c.MaxConnections < 1 {
 		errs = append(errs, fmt.Errorf("gateway.max_connections is %d: must be at least 1", c.MaxConnections))
@@ -63,4 +72,12 @@ func (c Config) Validate() error {
 		errs = append(errs, fmt.Errorf("gateway.publish_timeout is %s: must be above zero", c.PublishTimeout))
 	}
 	return errors.Join(errs...)
+}
+
+// Scheme is how clients write the address of the listener: ws:// or wss://.
+func (c Config) Scheme() string {
+	if c.TLS.Enabled() {
+		return "wss://"
+	}
+	return "ws://"
 }

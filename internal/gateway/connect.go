@@ -45,9 +45,22 @@ func resultOf(status int) string {
 }
 
 // connect opens a session: GET /websocket/{businessType}/{userId}.
-func (s *Server) connect(w http.ResponseWriter, r *http.Request) {
+func (s *Server) connect(w http.ResponseWriter, r *http.Request) { s.connectAs(w, r, s.identify) }
+
+// ConnectOperator opens a session of the user in the path (values user and type) for
+// somebody else, whom the caller has authenticated and whose origin it has checked. All
+// else is as for the user's own devices: the limits of this node, and what is written
+// and acknowledged counts as delivered.
+func (s *Server) ConnectOperator(w http.ResponseWriter, r *http.Request) {
+	s.connectAs(w, r, func(*http.Request, string) (auth.Identity, *problem) { return auth.Identity{}, nil })
+}
+
+// identity says as whom a request opens a session of a user, or why it may not.
+type identity func(r *http.Request, user string) (auth.Identity, *problem)
+
+func (s *Server) connectAs(w http.ResponseWriter, r *http.Request, who identity) {
 	user, kind := r.PathValue("user"), r.PathValue("type")
-	id, refusal := s.admit(r, user, kind)
+	id, refusal := s.admit(r, user, kind, who)
 	if refusal != nil {
 		s.upgrades.WithLabelValues(resultOf(refusal.Status)).Inc()
 		s.log.Debug("session refused", zap.String("user", user), zap.Int("status", refusal.Status), zap.String("error", refusal.Error))
@@ -73,11 +86,7 @@ func (s *Server) connect(w http.ResponseWriter, r *http.Request) {
 	}
 	opened := s.Sessions.New(session.Params{
 		User: user, Type: kind, Subprotocol: session.SubprotocolOf(protocol), Transport: conn, Expires: id.Expires,
-		ClientAddr: r.RemoteAddr, UserAgent: r.UserAgent(),
-		OnEnd: func(ended *session.Session) {
-			s.Hub.Remove(ended)
-			s.open.Add(-1)
-		},
+		UserAgent: r.UserAgent(), OnEnd: s.onEnd,
 	})
 	// Added first, started then: what waits for the user may be written as soon as
 	// it comes, and the end of the connection finds the session in the hub.
@@ -88,10 +97,16 @@ func (s *Server) connect(w http.ResponseWriter, r *http.Request) {
 	conn.Start(opened)
 }
 
+// ended forgets a session.
+func (s *Server) ended(e *session.Session) {
+	s.Hub.Remove(e)
+	s.open.Add(-1)
+}
+
 // admit checks everything that can be checked before the upgrade. What it admits
 // is counted as open from then on: were it counted when it is, all that ask at
 // the same moment would find the last place free.
-func (s *Server) admit(r *http.Request, user, kind string) (auth.Identity, *problem) {
+func (s *Server) admit(r *http.Request, user, kind string, who identity) (auth.Identity, *problem) {
 	if err := ws.CheckRequest(r); err != nil {
 		return auth.Identity{}, handshakeProblem(err)
 	}
@@ -104,16 +119,11 @@ func (s *Server) admit(r *http.Request, user, kind string) (auth.Identity, *prob
 	if err := s.Ready(); err != nil {
 		return auth.Identity{}, &problem{Status: http.StatusServiceUnavailable, Error: "not ready: " + err.Error(), Hint: "connect to another node, or again in a moment", RetryAfter: 1}
 	}
-	if !s.Config.originAllowed(r) {
-		return auth.Identity{}, &problem{Status: http.StatusForbidden, Error: "this origin may not connect", Hint: "add it to gateway.allowed_origins"}
-	}
-	id, refusal := s.authenticate(r)
+	id, refusal := who(r, user)
 	switch {
 	case refusal != nil:
 		return id, refusal
-	case !id.Is(user):
-		return id, &problem{Status: http.StatusForbidden, Error: "the token is another user's"}
-	case s.open.Add(1) > int64(s.Config.MaxConnections):
+	case s.open.Add(1) > s.room:
 		s.open.Add(-1)
 		return id, &problem{Status: http.StatusTooManyRequests, Error: "this node has all the sessions it takes", Hint: "connect to another node", RetryAfter: 5}
 	case !s.rate.take(time.Now()):
@@ -121,6 +131,18 @@ func (s *Server) admit(r *http.Request, user, kind string) (auth.Identity, *prob
 		return id, &problem{Status: http.StatusTooManyRequests, Error: "too many sessions are opened at the moment", RetryAfter: 1}
 	}
 	return id, nil
+}
+
+// identify takes the word of the user's token, and of the browser for its origin.
+func (s *Server) identify(r *http.Request, user string) (auth.Identity, *problem) {
+	if !s.Config.originAllowed(r) {
+		return auth.Identity{}, &problem{Status: http.StatusForbidden, Error: "this origin may not connect", Hint: "add it to gateway.allowed_origins"}
+	}
+	id, refusal := s.authenticate(r)
+	if refusal == nil && !id.Is(user) {
+		refusal = &problem{Status: http.StatusForbidden, Error: "the token is another user's"}
+	}
+	return id, refusal
 }
 
 // rate is a token bucket that holds one second's worth. Safe for concurrent use.

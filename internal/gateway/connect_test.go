@@ -281,3 +281,13 @@ func TestTheEndOfTheListenerIsNotTheEndOfTheSessions(t *testing.T) {
 	require.NoError(t, c.Drop())
 	require.NoError(t, <-left)
 }
+
+func TestThereAreNoMoreSessionsThanTheProcessMayOpenFiles(t *testing.T) {
+	r := newRig(t, func(r *rig) { r.descriptors = 502 })
+	r.connect("1")
+	r.connect("2")
+	_, err := r.dial("/websocket/all/3", ws.DialParams{Header: bearer(r.token("3"))})
+	var refused *ws.RefusedError
+	require.ErrorAs(t, err, &refused)
+	assert.Equal(t, http.StatusTooManyRequests, refused.Status)
+}

@@ -23,6 +23,26 @@ func handshakeProblem(err error) *problem {
 	return &problem{Status: http.StatusBadRequest, Error: err.Error()}
 }
 
+// ProducerParams are what a Producer needs.
+type ProducerParams struct {
+	Config    Config
+	Limits    push.Limits
+	Publisher Publisher
+	Logger    *zap.Logger
+}
+
+// Producer writes messages that are posted over HTTP to Kafka. Who may post is decided
+// before.
+type Producer struct {
+	ProducerParams
+	log *zap.Logger
+}
+
+// NewProducer returns a Producer. It starts nothing.
+func NewProducer(p ProducerParams) *Producer {
+	return &Producer{ProducerParams: p, log: p.Logger.Named("gateway")}
+}
+
 // produced is the answer to a message that was taken.
 type produced struct {
 	ID string `json:"id"`
@@ -30,6 +50,8 @@ type produced struct {
 
 // produce writes a message to Kafka: POST /v1/users/{userId}/messages.
 func (s *Server) produce(w http.ResponseWriter, r *http.Request) {
+	w, told := s.counted(w)
+	defer told()
 	if !s.Config.originAllowed(r) {
 		problem{Status: http.StatusForbidden, Error: "this origin may not post", Hint: "add it to gateway.allowed_origins"}.write(w)
 		return
@@ -43,19 +65,25 @@ func (s *Server) produce(w http.ResponseWriter, r *http.Request) {
 		problem{Status: http.StatusForbidden, Error: "the token lacks the scope push", Hint: "ask for a token whose scope claim has push"}.write(w)
 		return
 	}
-	rec, messageID, refusal := s.recordOf(w, r)
+	s.producer.ServeHTTP(w, r)
+}
+
+// ServeHTTP writes the message in the body for the user in the path (value user), and
+// answers once Kafka has it, or 503 when that is not known.
+func (p *Producer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	rec, messageID, refusal := p.recordOf(w, r)
 	if refusal != nil {
 		refusal.write(w)
 		return
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), s.Config.PublishTimeout)
+	ctx, cancel := context.WithTimeout(r.Context(), p.Config.PublishTimeout)
 	defer cancel()
-	if err := s.Publisher.Publish(ctx, rec); err != nil {
+	if err := p.Publisher.Publish(ctx, rec); err != nil {
 		if _, ok := errors.AsType[*push.RejectedError](err); ok {
 			problem{Status: http.StatusRequestEntityTooLarge, Error: "kafka refuses the message", Hint: "make it smaller"}.write(w)
 			return
 		}
-		s.log.Warn("message not taken", zap.String("user", string(rec.Key)), zap.String("id", messageID), zap.Error(err))
+		p.log.Warn("message not taken", zap.String("user", string(rec.Key)), zap.String("id", messageID), zap.Error(err))
 		problem{
 			Status: http.StatusServiceUnavailable, Error: "the message is not known to be in kafka",
 			Hint: "send it again with the same ce-id", RetryAfter: 1,
@@ -68,9 +96,9 @@ func (s *Server) produce(w http.ResponseWriter, r *http.Request) {
 // recordOf makes the request record out of a posted message: the body is the
 // payload, CloudEvents headers (binary mode) say the rest, ?ttl= is a shorthand
 // for ce-expirytime.
-func (s *Server) recordOf(w http.ResponseWriter, r *http.Request) (push.Record, string, *problem) {
+func (p *Producer) recordOf(w http.ResponseWriter, r *http.Request) (push.Record, string, *problem) {
 	var rec push.Record
-	body, refusal := s.bodyOf(w, r)
+	body, refusal := p.bodyOf(w, r)
 	if refusal != nil {
 		return rec, "", refusal
 	}
@@ -83,6 +111,7 @@ func (s *Server) recordOf(w http.ResponseWriter, r *http.Request) (push.Record, 
 	for from, to := range map[string]string{
 		"ce-type": push.HeaderType, "ce-source": push.HeaderSource, "ce-time": push.HeaderTime,
 		"ce-expirytime": push.HeaderExpiryTime, "Content-Type": push.HeaderContentType, "traceparent": push.HeaderTraceParent,
+		"tracestate": push.HeaderTraceState,
 	} {
 		if value := r.Header.Get(from); value != "" {
 			rec.Headers.AddText(to, value)
@@ -98,7 +127,7 @@ func (s *Server) recordOf(w http.ResponseWriter, r *http.Request) (push.Record, 
 		}
 		rec.Headers.AddText(push.HeaderExpiryTime, time.Now().Add(d).UTC().Format(time.RFC3339Nano))
 	}
-	if _, err := push.ParseRequest(&rec, "", s.Limits); err != nil {
+	if _, err := push.ParseRequest(&rec, "", p.Limits); err != nil {
 		if invalid, ok := errors.AsType[*push.InvalidError](err); ok && invalid.Reason == push.TooLarge {
 			return rec, "", &problem{Status: http.StatusRequestEntityTooLarge, Error: err.Error()}
 		}
@@ -110,11 +139,11 @@ func (s *Server) recordOf(w http.ResponseWriter, r *http.Request) (push.Record, 
 // bodyOf reads the payload. Like the headers, it has a time to arrive in: a
 // client that sends a byte a minute would hold a connection for as long as it
 // likes.
-func (s *Server) bodyOf(w http.ResponseWriter, r *http.Request) ([]byte, *problem) {
+func (p *Producer) bodyOf(w http.ResponseWriter, r *http.Request) ([]byte, *problem) {
 	deadline := http.NewResponseController(w)
 	// A transport that has no deadlines is none of a listener's.
-	_ = deadline.SetReadDeadline(time.Now().Add(s.Config.ReadHeaderTimeout))
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(s.Limits.MaxBytes)+1))
+	_ = deadline.SetReadDeadline(time.Now().Add(p.Config.ReadHeaderTimeout))
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(p.Limits.MaxBytes)+1))
 	if err == nil {
 		// It would end the request while Kafka is waited for: net/http listens for
 		// the client's end meanwhile. After an error it stays: what is left of the

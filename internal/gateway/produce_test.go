@@ -3,6 +3,7 @@ package gateway_test
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"strings"
@@ -252,4 +253,20 @@ func TestAServerThatIsNeverRunLetsGoOfItsAddress(t *testing.T) {
 	s, err = gateway.New(t.Context(), gateway.Params{Config: config, Logger: zaptest.NewLogger(t)})
 	require.NoError(t, err)
 	require.NoError(t, s.Close())
+}
+
+func TestARefusalDoesNotWaitForABodyThatIsWithheld(t *testing.T) {
+	r := newRig(t, func(r *rig) { r.config.ReadHeaderTimeout = 100 * time.Millisecond })
+	for path, status := range map[string]string{"/v1/users/42/messages": "401", "/nowhere": "404"} {
+		var d net.Dialer
+		nc, err := d.DialContext(t.Context(), "tcp", r.server.Addr())
+		require.NoError(t, err)
+		require.NoError(t, nc.SetDeadline(time.Now().Add(patience)))
+		_, err = nc.Write([]byte("POST " + path + " HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nx"))
+		require.NoError(t, err)
+		answer, err := io.ReadAll(nc)
+		require.NoError(t, err, "the connection is not kept for it: %s", path)
+		assert.Contains(t, string(answer), "HTTP/1.1 "+status)
+		require.NoError(t, nc.Close())
+	}
 }

@@ -133,7 +133,7 @@ func (s *Server) push(w http.ResponseWriter, r *http.Request) {
 
 // messageOf makes a message of what was posted.
 func (s *Server) messageOf(w http.ResponseWriter, r *http.Request) (push.Message, *problem) {
-	rec, _, refusal := s.recordOf(w, r)
+	rec, _, refusal := s.producer.recordOf(w, r)
 	if refusal != nil {
 		return push.Message{}, refusal
 	}

@@ -42,7 +42,9 @@ type rig struct {
 	ended    chan error
 	bound    chan push.Binding
 	internal gateway.Internal
-	carrier  *carrier // nil: none
+	// descriptors the process may have; 0: unknown
+	descriptors int
+	carrier     *carrier // nil: none
 
 	mu      sync.Mutex
 	ready   error
@@ -100,7 +102,7 @@ func newRig(t *testing.T, change ...func(*rig)) *rig {
 	p := gateway.Params{
 		Config: r.config, Limits: push.Limits{MaxBytes: maxBytes, DefaultTTL: time.Hour}, Verifier: verifier,
 		Sockets: sockets, Sessions: factory, Hub: r.hub, Publisher: r, Ready: r.isReady, Logger: log, Registerer: r.registry,
-		Internal: r.internal,
+		Internal: r.internal, Descriptors: r.descriptors,
 	}
 	if r.carrier != nil {
 		p.Carrier = r.carrier

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"net/http"
 	"sync"
@@ -16,6 +17,7 @@ import (
 	"pushgate/internal/hub"
 	"pushgate/internal/listen"
 	"pushgate/internal/push"
+	"pushgate/internal/pushgatejs"
 	"pushgate/internal/session"
 	"pushgate/internal/ws"
 )
@@ -39,6 +41,10 @@ type Params struct {
 	// a carrier there is no such address.
 	Internal Internal
 	Carrier  Carrier
+	// Descriptors is how many files and sockets the process may have open; 0: unknown.
+	// Where it is the lower limit, it bounds the sessions: what else is open needs some,
+	// too, and a listener that cannot accept refuses nobody in order.
+	Descriptors int
 	// Ready returns why this node may not take sessions, nil if it may.
 	Ready      func() error
 	Logger     *zap.Logger
@@ -49,12 +55,16 @@ type Params struct {
 type Server struct {
 	Params
 	log      *zap.Logger
+	producer *Producer
 	listener *listen.Listener
 	http     *http.Server
 	upgrades *prometheus.CounterVec
+	posts    *prometheus.CounterVec
 	rate     rate
-	open     atomic.Int64 // sessions, those being opened included
-	refused  atomic.Int64 // when the refusal of a call was logged last, Unix nanoseconds
+	room     int64                  // sessions there may be
+	open     atomic.Int64           // sessions, those being opened included
+	onEnd    func(*session.Session) // is ended: one value for all sessions
+	refused  atomic.Int64           // when the refusal of a call was logged last, Unix nanoseconds
 	// forNodes and forNodesHTTP are the internal listener, nil where there is none.
 	forNodes     *listen.Listener
 	forNodesHTTP *http.Server
@@ -69,18 +79,29 @@ func New(ctx context.Context, p Params) (*Server, error) {
 	}
 	s := &Server{
 		Params: p, log: p.Logger.Named("gateway"), listener: listener,
-		rate: rate{limit: p.Config.MaxHandshakesPerSecond},
+		producer: NewProducer(ProducerParams{Config: p.Config, Limits: p.Limits, Publisher: p.Publisher, Logger: p.Logger}),
+		rate:     rate{limit: p.Config.MaxHandshakesPerSecond},
 		upgrades: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "pushgate_upgrades_total", Help: "Requests to open a session, by result.",
 		}, []string{"result"}),
 	}
+	s.onEnd = s.ended
+	s.room = s.roomFor(p.Config.MaxConnections)
 	for _, r := range upgradeResults() {
 		s.upgrades.WithLabelValues(r)
 	}
+	s.posts = newPosts()
 	if p.Registerer != nil {
-		p.Registerer.MustRegister(s.upgrades)
+		p.Registerer.MustRegister(s.upgrades, s.posts, sessionsLimit(s.room))
 	}
 	s.http = s.serverOf(s.routes())
+	secure, err := p.Config.TLS.Config(TLSKey, s.renewed)
+	if err != nil {
+		return nil, errors.Join(err, listener.Close())
+	}
+	if secure != nil {
+		listener.Listener = tls.NewListener(ws.Detachable(listener.Listener), secure)
+	}
 	if s.forNodes, err = bindInternal(ctx, p.Internal); err != nil {
 		return nil, errors.Join(err, listener.Close())
 	}
@@ -93,12 +114,33 @@ func New(ctx context.Context, p Params) (*Server, error) {
 func (s *Server) serverOf(h http.Handler) *http.Server {
 	const maxHeader = 8 << 10
 	return &http.Server{
-		Handler:           s.recovering(h),
+		Handler:           listen.BodiesWithin(s.Config.ReadHeaderTimeout, s.recovering(h)),
 		ReadHeaderTimeout: s.Config.ReadHeaderTimeout,
 		MaxHeaderBytes:    maxHeader,
 		IdleTimeout:       time.Minute,
 		ErrorLog:          zap.NewStdLog(s.log),
 	}
+}
+
+// renewed is told when the files of the certificate have changed.
+func (s *Server) renewed(err error) {
+	if err != nil {
+		s.log.Error("the certificate has changed, and cannot be read: the old one is shown as long as this process lives", zap.Error(err))
+		return
+	}
+	s.log.Info("the certificate was read again")
+}
+
+// roomFor is how many of the sessions that are wanted there can be.
+func (s *Server) roomFor(wanted int) int64 {
+	const others = 500 // listeners, Kafka, Redis, operators, requests under way
+	if s.Descriptors == 0 || wanted+others <= s.Descriptors {
+		return int64(wanted)
+	}
+	room := max(s.Descriptors-others, 1)
+	s.log.Info("fewer sessions than gateway.max_connections: the process may not open as many files (ulimit -n, LimitNOFILE)",
+		zap.Int("descriptors", s.Descriptors), zap.Int("max_connections", wanted), zap.Int("sessions", room))
+	return int64(room)
 }
 
 // Addr returns where the server listens, as host:port.
@@ -148,6 +190,7 @@ func (s *Server) routesForNodes() http.Handler {
 func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/websocket/{type}/{user}", s.connect)
+	mux.Handle("/pushgate.js", pushgatejs.Handler())
 	mux.HandleFunc("POST /v1/users/{user}/messages", s.produce)
 	mux.HandleFunc("/v1/users/{user}/messages", func(w http.ResponseWriter, _ *http.Request) {
 		problem{Status: http.StatusMethodNotAllowed, Error: "messages are posted here", Hint: "use POST", Allow: http.MethodPost}.write(w)

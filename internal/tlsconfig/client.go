@@ -20,7 +20,12 @@ type Client struct {
 // Validate reports what does not go together. Key is the section that the settings
 // stand in, such as kafka.tls.
 func (c Client) Validate(key string) error {
-	if (c.CertFile == "") != (c.KeyFile == "") {
+	return bothOrNone(key, c.CertFile, c.KeyFile)
+}
+
+// bothOrNone refuses a certificate without its key, and the other way round.
+func bothOrNone(key, certFile, keyFile string) error {
+	if (certFile == "") != (keyFile == "") {
 		return fmt.Errorf("%s.cert_file and %s.key_file go together: set both or none", key, key)
 	}
 	return nil
