@@ -1,61 +1,32 @@
-// Package admin is the listener for operators: is the process alive, may it take
-// traffic, how is it doing. What is asked is answered by those who know; this
-// package only serves it.
 package admin
 
 import (
 	"context"
-	"crypto/subtle"
-	"fmt"
-	"net"
 	"net/http"
 	"net/http/pprof"
-	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"go.uber.org/zap"
 
+	"pushgate/internal/admin/access"
+	"pushgate/internal/admin/answer"
+	"pushgate/internal/admin/api"
 	"pushgate/internal/listen"
 )
-
-// Config of the admin listener.
-type Config struct {
-	Listen string `mapstructure:"listen" doc:"Address of health checks, metrics and the admin API."`
-	Token  string `mapstructure:"token" secret:"true" doc:"Secret that metrics, profiles and the admin API ask for (Authorization: Bearer). Required off loopback; health checks never ask."`
-}
-
-// DefaultConfig returns the defaults of Config.
-func DefaultConfig() Config { return Config{Listen: "127.0.0.1:8081"} }
-
-// Validate reports every value that cannot work.
-func (c Config) Validate() error {
-	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
-		return fmt.Errorf("admin.listen is %q: write it as host:port", c.Listen)
-	}
-	if c.Token == "" && !listen.Loopback(c.Listen) {
-		return fmt.Errorf("admin.token is empty, but admin.listen (%s) can be reached from other machines: set a token, or listen on 127.0.0.1", c.Listen)
-	}
-	return nil
-}
-
-// Check is one condition of readiness.
-type Check struct {
-	Name string
-	// Ready returns why not, nil if it is. It must not block.
-	Ready func() error
-}
 
 // Params of a Server.
 type Params struct {
 	Config   Config
 	Checks   []Check
+	Details  []Detail
 	Gatherer prometheus.Gatherer
-	// Users finds where a user is connected. It blocks for some round trips at most,
-	// and is safe for concurrent use.
-	Users  func(ctx context.Context, user string) (User, error)
-	Logger *zap.Logger
+	// API says what /v1 needs; its Guard is made here.
+	API api.Params
+	// Console serves everything else. It gets no token: it has no secrets.
+	Console http.Handler
+	Logger  *zap.Logger
 }
 
 // Server is the admin listener. It listens from New on, so that health checks
@@ -64,8 +35,7 @@ type Server struct {
 	http     *http.Server
 	listener *listen.Listener
 	checks   []Check
-	users    func(ctx context.Context, user string) (User, error)
-	log      *zap.Logger
+	details  []Detail
 }
 
 // New binds the listener.
@@ -74,21 +44,17 @@ func New(ctx context.Context, p Params) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{listener: listener, checks: p.Checks, users: p.Users, log: p.Logger.Named("admin")}
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
-	mux.HandleFunc("GET /readyz", s.readyz)
-	guarded := http.NewServeMux()
-	guarded.Handle("GET /metrics", promhttp.HandlerFor(p.Gatherer, promhttp.HandlerOpts{}))
-	guarded.HandleFunc("GET /v1/users/{user}", s.user)
-	guarded.HandleFunc("GET /debug/pprof/", pprof.Index)
-	guarded.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
-	guarded.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
-	guarded.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
-	guarded.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
-	mux.Handle("/", requireToken(p.Config.Token, guarded))
-	const headerTimeout = 5 * time.Second
-	s.http = &http.Server{Handler: mux, ReadHeaderTimeout: headerTimeout}
+	log := p.Logger.Named("admin")
+	s := &Server{listener: listener, checks: p.Checks, details: p.Details}
+	const (
+		headerTimeout = 5 * time.Second
+		bodyTime      = 5 * time.Second
+		maxHeader     = 16 << 10
+	)
+	s.http = &http.Server{
+		Handler: listen.BodiesWithin(bodyTime, s.routes(p, log)), ReadHeaderTimeout: headerTimeout, IdleTimeout: time.Minute,
+		MaxHeaderBytes: maxHeader, ErrorLog: zap.NewStdLog(log),
+	}
 	return s, nil
 }
 
@@ -102,38 +68,54 @@ func (s *Server) Close() error { return s.listener.Close() }
 // seconds after.
 func (s *Server) Run(ctx context.Context) error { return s.listener.Serve(ctx, s.http) }
 
-// readiness is the answer of /readyz.
-type readiness struct {
-	Ready  bool              `json:"ready"`
-	Checks map[string]string `json:"checks"` // "ok", or why not
+func (s *Server) routes(p Params, log *zap.Logger) http.Handler {
+	guard := access.Guard{Token: p.Config.Token, ReadToken: p.Config.ReadToken, Listen: p.Config.Listen}
+	p.API.Guard, p.API.Logger = guard, log
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /livez", s.livez)
+	mux.HandleFunc("GET /readyz", s.readyz)
+	mux.Handle("GET /metrics", guarded(guard, access.Reader, promhttp.HandlerFor(p.Gatherer, promhttp.HandlerOpts{EnableOpenMetrics: true})))
+	// A profile costs, and shows what the process was started with.
+	profiles := http.NewServeMux()
+	profiles.HandleFunc("GET /debug/pprof/", pprof.Index)
+	profiles.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
+	profiles.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	profiles.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
+	profiles.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	mux.Handle("/debug/", guarded(guard, access.Operator, profiles))
+	v1 := api.New(p.API)
+	mux.Handle("/v1/", v1)
+	mux.Handle("/v1", v1)
+	mux.Handle("/", framed(p.Console))
+	return mux
 }
 
-func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
-	answer := readiness{Ready: true, Checks: make(map[string]string, len(s.checks))}
-	for _, c := range s.checks {
-		answer.Checks[c.Name] = "ok"
-		if err := c.Ready(); err != nil {
-			answer.Ready = false
-			answer.Checks[c.Name] = err.Error()
-		}
-	}
-	status := http.StatusOK
-	if !answer.Ready {
-		status = http.StatusServiceUnavailable
-	}
-	s.answer(w, status, answer)
-}
-
-// requireToken lets requests through that carry the token; with an empty token,
-// all.
-func requireToken(token string, next http.Handler) http.Handler {
+// guarded lets requests through that may.
+func guarded(g access.Guard, need access.Role, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		given, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-		if token != "" && subtle.ConstantTimeCompare([]byte(given), []byte(token)) != 1 {
-			w.Header().Set("WWW-Authenticate", "Bearer")
-			http.Error(w, "admin.token is needed: send it as Authorization: Bearer", http.StatusUnauthorized)
+		if _, refusal := g.Admit(r, need); refusal != nil {
+			refusal.Write(w)
 			return
 		}
 		next.ServeHTTP(w, r)
+	})
+}
+
+// framed keeps the console from being shown inside another page, and from loading
+// anything that is not of this listener: an operator's token is in its memory.
+func framed(console http.Handler) http.Handler {
+	if console == nil {
+		console = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			(&answer.Problem{Status: http.StatusNotFound, Text: "there is nothing at this address", Hint: "GET /v1/openapi.yaml names what there is"}).Write(w)
+		})
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("X-Frame-Options", "DENY")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		console.ServeHTTP(w, r)
 	})
 }

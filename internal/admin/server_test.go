@@ -14,15 +14,31 @@ import (
 	"go.uber.org/zap"
 
 	"pushgate/internal/admin"
+	"pushgate/internal/admin/api"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+// readTokenOf: where there is a token, there is one to look only.
+func readTokenOf(token string) string {
+	if token == "" {
+		return ""
+	}
+	return "look"
+}
+
 func serve(t *testing.T, token string, checks ...admin.Check) *admin.Server {
 	t.Helper()
+	return serveWith(t, token, nil, checks...)
+}
+
+func serveWith(t *testing.T, token string, details []admin.Detail, checks ...admin.Check) *admin.Server {
+	t.Helper()
 	s, err := admin.New(t.Context(), admin.Params{
-		Config: admin.Config{Listen: "127.0.0.1:0", Token: token}, Checks: checks,
-		Gatherer: prometheus.NewRegistry(), Users: directory, Logger: zap.NewNop(),
+		Config: admin.Config{Listen: "127.0.0.1:0", Token: token, ReadToken: readTokenOf(token)}, Checks: checks,
+		Gatherer: prometheus.NewRegistry(), API: api.Params{Users: directory}, Logger: zap.NewNop(),
+		Console: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "the console") }),
+		Details: details,
 	})
 	require.NoError(t, err)
 	ctx, stop := context.WithCancel(t.Context())
@@ -62,12 +78,16 @@ func TestReadinessNamesEachCheckAndWhyItFails(t *testing.T) {
 
 func TestHealthIsFreeAndTheRestAsksForTheToken(t *testing.T) {
 	s := serve(t, "secret")
-	for path, want := range map[string]int{"/livez": 200, "/readyz": 200, "/metrics": 401, "/debug/pprof/": 401, "/nothing": 401} {
+	for path, want := range map[string]int{"/livez": 200, "/readyz": 200, "/metrics": 401, "/debug/pprof/": 401, "/v1/nothing": 401, "/v1": 401, "/": 200} {
 		code, _ := get(t, s, path, "")
 		assert.Equal(t, want, code, path)
 	}
-	for path, want := range map[string]int{"/metrics": 200, "/debug/pprof/": 200, "/nothing": 404} {
+	for path, want := range map[string]int{"/metrics": 200, "/debug/pprof/": 200, "/v1/nothing": 404, "/v1": 404, "/v1/openapi.yaml": 200} {
 		code, _ := get(t, s, path, "secret")
+		assert.Equal(t, want, code, path)
+	}
+	for path, want := range map[string]int{"/metrics": 200, "/debug/pprof/": 403, "/v1/session": 200} {
+		code, _ := get(t, s, path, "look")
 		assert.Equal(t, want, code, path)
 	}
 	code, _ := get(t, s, "/metrics", "wrong")
@@ -85,5 +105,30 @@ func TestATokenIsRequiredOffLoopback(t *testing.T) {
 		err := admin.Config{Listen: listen}.Validate()
 		assert.Equal(t, ok, err == nil, "%s: %v", listen, err)
 	}
-	assert.NoError(t, admin.Config{Listen: ":8081", Token: "x"}.Validate())
+	assert.NoError(t, admin.Config{Listen: ":8081", Token: "x", ReadToken: "y"}.Validate())
+	assert.ErrorContains(t, admin.Config{Listen: "127.0.0.1:1", ReadToken: "y"}.Validate(), "set admin.token")
+	assert.ErrorContains(t, admin.Config{Listen: ":8081", Token: "x", ReadToken: "x"}.Validate(), "set another")
+}
+
+func TestDetailsAreShownAndDoNotMakeANodeUnready(t *testing.T) {
+	s := serveWith(t, "", []admin.Detail{{Name: "canary", Text: func() string { return "lost 3 of 3" }}})
+	code, body := get(t, s, "/readyz", "")
+	assert.Equal(t, http.StatusOK, code)
+	assert.JSONEq(t, `{"ready":true,"checks":{},"details":{"canary":"lost 3 of 3"}}`, body)
+}
+
+func TestTheConsoleIsFramedByNobodyAndLoadsNothingFromElsewhere(t *testing.T) {
+	s := serve(t, "secret")
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+s.Addr()+"/", http.NoBody)
+	require.NoError(t, err)
+	res, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(req)
+	require.NoError(t, err)
+	defer func() { _ = res.Body.Close() }()
+	for name, part := range map[string]string{
+		"Content-Security-Policy": "default-src 'self'", "X-Frame-Options": "DENY", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer",
+	} {
+		assert.Contains(t, res.Header.Get(name), part)
+	}
+	assert.NotContains(t, res.Header.Get("Content-Security-Policy"), "unsafe-inline")
+	assert.Empty(t, res.Cookies())
 }

@@ -10,15 +10,15 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
-	"pushgate/internal/admin"
+	"pushgate/internal/admin/api"
 )
 
 // directory knows alice, and fails for bob.
-func directory(_ context.Context, user string) (admin.User, error) {
-	found := admin.User{User: user, Node: "a", Scope: admin.ScopeDeployment}
+func directory(_ context.Context, user string) (api.User, error) {
+	found := api.User{User: user, Node: "a", Scope: api.ScopeDeployment}
 	switch user {
 	case "alice/1":
-		found.Sessions = []admin.Session{{
+		found.Sessions = []api.Session{{
 			Node: "b", Address: "b:8080", Since: time.Date(2030, 1, 2, 12, 0, 0, 0, time.UTC), Type: "all", Client: "10.0.0.7:5", UserAgent: "<curl>",
 		}}
 	case "bob":
