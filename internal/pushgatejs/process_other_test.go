@@ -1,0 +1,7 @@
+//go:build !linux
+
+package pushgatejs_test
+
+import "syscall"
+
+func dieWithParent() *syscall.SysProcAttr { return nil }
