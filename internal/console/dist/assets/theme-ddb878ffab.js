@@ -1,0 +1,1 @@
+var o="pushgate-theme";function t(){try{let e=localStorage.getItem(o);return e==="light"||e==="dark"?e:""}catch{return""}}function n(e){e?document.documentElement.dataset.theme=e:delete document.documentElement.dataset.theme}var a=new EventTarget;matchMedia("(prefers-color-scheme: dark)").addEventListener("change",()=>a.dispatchEvent(new Event("change")));n(t());
