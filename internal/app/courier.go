@@ -34,7 +34,7 @@ func (n *Node) newCouriers(registry prometheus.Registerer) (func(partition int32
 	routing, log := n.config.Routing, n.log.Named("targeted")
 	caller := targeted.NewCaller(targeted.CallerParams{
 		Book: n.directory.book, Timeout: routing.CallTimeout, Token: n.config.Internal.Token, TLS: tls,
-		Logger: log, Metrics: metrics,
+		Tracer: n.callTracer(), Logger: log, Metrics: metrics,
 	})
 	n.closers.push("calls of other nodes", func(context.Context) error {
 		caller.Close()

@@ -11,14 +11,19 @@ import (
 	"go.uber.org/zap"
 
 	"pushgate/internal/admin"
+	"pushgate/internal/admin/jobs"
 	"pushgate/internal/auth"
+	"pushgate/internal/canary"
 	"pushgate/internal/config"
+	"pushgate/internal/console"
 	"pushgate/internal/custody"
 	"pushgate/internal/delivery"
+	"pushgate/internal/fleet"
 	"pushgate/internal/gateway"
 	"pushgate/internal/hub"
 	"pushgate/internal/kafka"
 	"pushgate/internal/session"
+	"pushgate/internal/tracing"
 	"pushgate/internal/ws"
 )
 
@@ -47,6 +52,12 @@ type Node struct {
 	directory  *whereabouts    // nil unless routing is targeted
 	modes      *modes          // nil unless routing is targeted and this is a gateway
 	admin      *admin.Server
+	jobs       *jobs.Runner    // of operators
+	tracer     *tracing.Tracer // nil unless tracing is enabled
+	canary     *canary.Canary  // nil unless there is one
+	fleet      *fleet.View
+	reporter   *fleet.Reporter
+	born       time.Time
 
 	topicsChecked atomic.Bool
 	draining      atomic.Bool
@@ -58,7 +69,7 @@ type Node struct {
 // configured key set: a Kafka cluster that is away is waited for in Run. A node
 // that is not run must be closed.
 func New(ctx context.Context, p Params) (_ *Node, err error) {
-	n := &Node{config: p.Config, up: make(chan struct{}), log: p.Logger.With(zap.String("node", p.Config.Node.ID))}
+	n := &Node{config: p.Config, up: make(chan struct{}), born: time.Now(), log: p.Logger.With(zap.String("node", p.Config.Node.ID))}
 	n.closers.log = n.log
 	defer func() {
 		if err != nil {
@@ -66,6 +77,9 @@ func New(ctx context.Context, p Params) (_ *Node, err error) {
 		}
 	}()
 	registry := newRegistry(p.Version, settings{strict: n.strict(), targeted: n.config.Targeted()})
+	if err := n.openTracing(ctx, p.Version, registry); err != nil {
+		return nil, err
+	}
 	if err := n.openKafka(registry); err != nil {
 		return nil, err
 	}
@@ -84,13 +98,17 @@ func New(ctx context.Context, p Params) (_ *Node, err error) {
 			return nil, err
 		}
 	}
+	n.newCanary(registry)
+	n.newView()
 	n.admin, err = admin.New(ctx, admin.Params{
-		Config: n.config.Admin, Checks: n.checks(), Gatherer: registry, Users: n.findUser, Logger: n.log,
+		Config: n.config.Admin, Checks: n.checks(), Details: n.details(), Gatherer: registry, API: n.newAPI(p.Version), Console: console.Handler(), Logger: n.log,
 	})
 	if err != nil {
 		return nil, err
 	}
 	n.closers.push("admin listener", func(context.Context) error { return n.admin.Close() })
+	n.newReporter(p.Version, registry)
+	n.registerState(registry)
 	return n, nil
 }
 
@@ -129,7 +147,7 @@ func (n *Node) newCustodian(registry prometheus.Registerer) (*custody.Custodian,
 			Outcomes: topics.Outcomes,
 		},
 		Node: n.config.Node.ID, NewCourier: couriers, Log: custodyLog{n.cluster}, Positioner: n.cluster,
-		Logger: n.log.Named("custody"), Metrics: custody.NewMetrics(registry),
+		Tracer: n.custodyTracer(), Logger: n.log.Named("custody"), Metrics: custody.NewMetrics(registry),
 	}), nil
 }
 
@@ -168,14 +186,15 @@ func (n *Node) newGateway(ctx context.Context, registry prometheus.Registerer) (
 		Positions: gatewayPositions{
 			cluster: n.cluster, group: kafka.GatewayGroup(n.config.Node.ID), topic: topics.Requests, custodians: n.config.Custody.Group,
 		},
-		Hub: n.hub, Sessions: n.sessions, Logger: n.log, Metrics: delivery.NewMetrics(registry),
+		Hub: n.hub, Sessions: n.sessions, Tracer: n.deliveryTracer(), Logger: n.log,
+		Metrics: delivery.NewMetrics(registry, n.config.Metrics.Types...),
 	})
 	internalTLS, err := n.config.Internal.TLS.Server(config.InternalTLSKey)
 	if err != nil {
 		return err
 	}
 	n.gateway, err = gateway.New(ctx, gateway.Params{
-		Config: n.config.Gateway, Limits: n.config.Limits(), Verifier: n.verifier, Sockets: n.sockets,
+		Config: n.config.Gateway, Limits: n.config.Limits(), Verifier: n.verifier, Sockets: n.sockets, Descriptors: descriptors(),
 		Sessions: sessions, Hub: n.hub, Publisher: requestPublisher{n.publisher},
 		Internal: gateway.Internal{
 			Listen: n.config.Internal.Listen, Token: n.config.Internal.Token, TLS: internalTLS,
@@ -244,6 +263,7 @@ func (n *Node) Run(ctx context.Context) error {
 		parts.run(ctx, "gateway listener", n.gateway.Run)
 	}
 	parts.run(ctx, "kafka probe", n.cluster.Run)
+	n.runFleet(ctx, parts)
 	if err := n.awaitTopics(running); err != nil {
 		parts.unwind(ctx)
 		return n.ended(ctx, running, err)
@@ -258,13 +278,18 @@ func (n *Node) Run(ctx context.Context) error {
 		parts.run(ctx, "sockets", n.sockets.Run)
 		parts.push("sessions", n.drain)
 	}
+	parts.run(ctx, "operations", n.jobs.Run) // interrupted while all they need still runs
 	if n.awaitReady(running) {
 		n.log.Info("ready", zap.Duration("took", time.Since(began)))
 		close(n.up)
+		if n.canary != nil {
+			parts.run(ctx, "canary", n.canary.Run) // the last to come, the first to go
+		}
 	}
 
 	<-running.Done()
 	n.draining.Store(true)
+	n.reporter.Soon()
 	if ctx.Err() != nil {
 		n.log.Info("draining", zap.Duration("over", n.config.Drain.Timeout))
 	}

@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap/zaptest"
 
-	"pushgate/internal/admin"
+	"pushgate/internal/admin/api"
 	"pushgate/internal/app"
 	"pushgate/internal/client"
 	"pushgate/internal/config"
@@ -146,14 +146,14 @@ func (r *running) get(path string) string {
 }
 
 // find asks where a user is.
-func (r *running) find(t require.TestingT, user string) (found admin.User) {
+func (r *running) find(t require.TestingT, user string) (found api.User) {
 	body := r.get("/v1/users/" + user)
 	require.NoError(t, json.Unmarshal([]byte(body), &found), body)
 	return found
 }
 
 // awaitFound waits until the user is found on exactly these nodes.
-func (r *running) awaitFound(user string, nodes ...string) (found admin.User) {
+func (r *running) awaitFound(user string, nodes ...string) (found api.User) {
 	r.t.Helper()
 	require.EventuallyWithT(r.t, func(collect *assert.CollectT) {
 		found = r.find(collect, user)
@@ -182,7 +182,7 @@ func TestASessionIsFoundOnItsNodeUntilItEndsOrItsNodeDoes(t *testing.T) {
 	b.connect("bob")
 
 	found := b.awaitFound("alice", "a")
-	assert.Equal(t, admin.ScopeDeployment, found.Scope)
+	assert.Equal(t, api.ScopeDeployment, found.Scope)
 	assert.Equal(t, "b", found.Node, "who answers")
 	s := found.Sessions[0]
 	assert.Equal(t, a.GatewayAddr(), s.Address, "the port that was found free is advertised")
@@ -269,7 +269,7 @@ func TestWithoutADirectoryANodeKnowsItsOwnSessionsAndSaysSo(t *testing.T) {
 	a := v.node("a", func(c *config.Config) { c.Routing.Mode = config.RoutingBroadcast }).up()
 	a.connect("alice")
 	found := a.awaitFound("alice", "a")
-	assert.Equal(t, admin.ScopeNode, found.Scope)
+	assert.Equal(t, api.ScopeNode, found.Scope)
 	assert.Equal(t, "a", found.Node)
 	assert.Equal(t, a.GatewayAddr(), found.Sessions[0].Address)
 	assert.Empty(t, a.find(t, "bob").Sessions)

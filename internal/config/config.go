@@ -16,35 +16,42 @@ import (
 
 	"pushgate/internal/admin"
 	"pushgate/internal/auth"
+	"pushgate/internal/canary"
 	"pushgate/internal/custody"
 	"pushgate/internal/delivery"
 	"pushgate/internal/directory"
+	"pushgate/internal/fleet"
 	"pushgate/internal/gateway"
 	"pushgate/internal/kafka"
 	"pushgate/internal/push"
 	"pushgate/internal/session"
+	"pushgate/internal/tracing"
 )
 
 // Config is the whole configuration of a node.
 type Config struct {
-	Node      NodeConfig            `mapstructure:"node"`
-	Gateway   gateway.Config        `mapstructure:"gateway"`
-	Session   session.Config        `mapstructure:"session"`
-	Auth      auth.Config           `mapstructure:"auth"`
-	Kafka     kafka.Config          `mapstructure:"kafka"`
-	Routing   RoutingConfig         `mapstructure:"routing"`
-	Directory directory.Config      `mapstructure:"directory"`
-	Delivery  delivery.Config       `mapstructure:"delivery"`
-	Custody   custody.Config        `mapstructure:"custody"`
-	Retry     custody.RetryConfig   `mapstructure:"retry"`
-	Message   MessageConfig         `mapstructure:"message"`
-	Waiting   custody.WaitingConfig `mapstructure:"waiting"`
-	Outcomes  OutcomesConfig        `mapstructure:"outcomes"`
-	Drain     DrainConfig           `mapstructure:"drain"`
-	Internal  InternalConfig        `mapstructure:"internal"`
-	Admin     admin.Config          `mapstructure:"admin"`
-	Log       LogConfig             `mapstructure:"log"`
-	Dev       DevConfig             `mapstructure:"dev"`
+	Node      NodeConfig             `mapstructure:"node"`
+	Gateway   gateway.Config         `mapstructure:"gateway"`
+	Session   session.Config         `mapstructure:"session"`
+	Auth      auth.Config            `mapstructure:"auth"`
+	Kafka     kafka.Config           `mapstructure:"kafka"`
+	Routing   RoutingConfig          `mapstructure:"routing"`
+	Directory directory.Config       `mapstructure:"directory"`
+	Delivery  delivery.Config        `mapstructure:"delivery"`
+	Custody   custody.Config         `mapstructure:"custody"`
+	Retry     custody.RetryConfig    `mapstructure:"retry"`
+	Message   MessageConfig          `mapstructure:"message"`
+	Waiting   custody.WaitingConfig  `mapstructure:"waiting"`
+	Outcomes  OutcomesConfig         `mapstructure:"outcomes"`
+	Drain     DrainConfig            `mapstructure:"drain"`
+	Internal  InternalConfig         `mapstructure:"internal"`
+	Admin     admin.Config           `mapstructure:"admin"`
+	Metrics   delivery.MetricsConfig `mapstructure:"metrics"`
+	Tracing   tracing.Config         `mapstructure:"tracing"`
+	Canary    canary.Config          `mapstructure:"canary"`
+	Nodes     fleet.NodesConfig      `mapstructure:"nodes"`
+	Log       LogConfig              `mapstructure:"log"`
+	Dev       DevConfig              `mapstructure:"dev"`
 }
 
 // NodeConfig is who this node is.
@@ -117,6 +124,10 @@ func Default() Config {
 		Waiting:   custody.DefaultWaitingConfig(),
 		Drain:     DrainConfig{Timeout: 30 * time.Second},
 		Admin:     admin.DefaultConfig(),
+		Metrics:   delivery.DefaultMetricsConfig(),
+		Tracing:   tracing.DefaultConfig(),
+		Canary:    canary.DefaultConfig(),
+		Nodes:     fleet.DefaultNodesConfig(),
 		Log:       LogConfig{Level: "info", Format: "json"},
 		Dev:       DevConfig{KafkaListen: "127.0.0.1:9092", RedisListen: "127.0.0.1:6379", DataDir: ".pushgate"},
 	}
@@ -136,6 +147,7 @@ func (c Config) Validate() error {
 	errs := []error{
 		c.Gateway.Validate(), c.Session.Validate(), c.Auth.Validate(), c.Auth.ValidateListener(c.Gateway.Listen),
 		c.Kafka.Validate(), c.Delivery.Validate(), c.Custody.Validate(), c.Retry.Validate(), c.Waiting.Validate(),
+		c.Metrics.Validate(), c.Tracing.Validate(), c.Canary.Validate(), c.Nodes.Validate(),
 		c.Admin.Validate(), c.validateNode(), c.Routing.validate(), c.validateInternal(), c.validateMessage(), c.validateRest(),
 	}
 	// Where requests are read, no Redis is needed, and none has to be named.

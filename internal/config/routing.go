@@ -101,6 +101,9 @@ func (c Config) validateInternal() error {
 	if c.Internal.TLS.Enabled() && c.Internal.Listen == "" {
 		errs = append(errs, errors.New("internal.tls is set, but internal.listen is empty: the calls of other nodes need a listener of their own to be encrypted"))
 	}
+	if c.Targeted() && c.Has(RoleGateway) && c.Gateway.TLS.Enabled() && c.Internal.Listen == "" {
+		errs = append(errs, errors.New("gateway.tls is set, and custodians call gateways without it: set internal.listen, with internal.tls where the network needs it"))
+	}
 	served := c.PushListen()
 	_, _, err := net.SplitHostPort(served)
 	meant := c.Targeted() || c.Internal.Listen != "" // else nobody calls, and without a token nobody from elsewhere can
