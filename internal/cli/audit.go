@@ -42,6 +42,9 @@ a message.`,
 				return err
 			}
 		}
+		if !from.Before(to) {
+			return &usageError{fmt.Sprintf("--since %s is not before --until %s", from.UTC().Format(time.RFC3339), to.UTC().Format(time.RFC3339))}
+		}
 		cluster, c, err := p.open(cmd.Context())
 		if err != nil {
 			return err

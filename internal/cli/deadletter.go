@@ -2,30 +2,33 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
+	"os"
+	"os/user"
+	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
 	"pushgate/internal/deadletter"
 	"pushgate/internal/kafka"
+	"pushgate/internal/operations"
 	"pushgate/internal/push"
 )
 
 func (p *program) deadLetterCommand() *cobra.Command {
-	group := p.group("deadletter", "Messages that died: which, why, and their bytes")
-	group.AddCommand(p.deadLetterListCommand(), p.deadLetterShowCommand())
+	group := p.group("deadletter", "Messages that died: which, why, and their bytes; replay and discard them")
+	group.AddCommand(p.deadLetterListCommand(), p.deadLetterShowCommand(), p.deadLetterReplayCommand(), p.deadLetterDiscardCommand())
 	return group
 }
 
 // letterFlags are the filters all commands about dead letters have.
 type letterFlags struct {
-	user, kind, reason, id string
-	since                  string
+	user, kind, reason, notReason, id, text string
+	since, until                            string
+	state                                   string
+	everywhere                              bool
 }
 
 func (f *letterFlags) add(cmd *cobra.Command) {
@@ -33,8 +36,13 @@ func (f *letterFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&f.user, "user", "", "of this user")
 	flags.StringVar(&f.kind, "type", "", "of this business type")
 	flags.StringVar(&f.reason, "reason", "", "that died for this reason: "+reasons())
+	flags.StringVar(&f.notReason, "not-reason", "", "that died for any other reason than this")
 	flags.StringVar(&f.id, "id", "", "with this message id")
+	flags.StringVar(&f.text, "text", "", "with this text in the payload")
 	flags.StringVar(&f.since, "since", "", "that died since then: a time (RFC 3339) or a duration ago, such as 2h")
+	flags.StringVar(&f.until, "until", "", "that died before then: a time or a duration ago")
+	flags.StringVar(&f.state, "state", "open", "by what was done to them: open (nothing), replayed, discarded, all")
+	flags.BoolVar(&f.everywhere, "everywhere", false, "with --user: look in all partitions, not only in the user's home (slower)")
 }
 
 func reasons() string {
@@ -46,206 +54,125 @@ func reasons() string {
 }
 
 func (f *letterFlags) filter(now time.Time) (deadletter.Filter, error) {
-	filter := deadletter.Filter{User: f.user, Type: f.kind, ID: f.id}
-	if f.reason != "" {
-		reason, err := push.ParseReason(f.reason)
-		if err != nil {
-			return filter, &usageError{fmt.Sprintf("--reason %s: use one of %s", f.reason, reasons())}
+	filter := deadletter.Filter{User: f.user, Type: f.kind, ID: f.id, Text: f.text, Everywhere: f.everywhere}
+	var err error
+	for _, one := range []struct {
+		flag, text string
+		into       *push.Reason
+	}{{"--reason", f.reason, &filter.Reason}, {"--not-reason", f.notReason, &filter.NotReason}} {
+		if one.text == "" {
+			continue
 		}
-		filter.Reason = reason
+		if *one.into, err = push.ParseReason(one.text); err != nil {
+			return filter, &usageError{fmt.Sprintf("%s %s: use one of %s", one.flag, one.text, reasons())}
+		}
 	}
 	if f.since != "" {
-		since, err := parseSince(f.since, now)
-		if err != nil {
+		if filter.Since, err = parseSince(f.since, now); err != nil {
 			return filter, err
 		}
-		filter.Since = since
+	}
+	if f.until != "" {
+		if filter.Until, err = parseTimeFlag("until", f.until, now); err != nil {
+			return filter, err
+		}
+	}
+	if filter.State, err = deadletter.ParseState(f.state); err != nil {
+		return filter, &usageError{"--" + err.Error()}
+	}
+	if err := filter.Validate(); err != nil {
+		return filter, &usageError{err.Error()}
 	}
 	return filter, nil
 }
 
 func parseSince(text string, now time.Time) (time.Time, error) {
+	return parseTimeFlag("since", text, now)
+}
+
+func parseTimeFlag(name, text string, now time.Time) (time.Time, error) {
 	if d, err := time.ParseDuration(text); err == nil && d >= 0 {
 		return now.Add(-d), nil
 	}
 	t, err := time.Parse(time.RFC3339, text)
 	if err != nil {
-		return t, &usageError{fmt.Sprintf("--since %s: write a time as 2030-01-02T15:04:05Z or a duration as 2h", text)}
+		return t, &usageError{fmt.Sprintf("--%s %s: write a time as 2030-01-02T15:04:05Z or a duration as 2h", name, text)}
 	}
 	return t, nil
 }
 
-// deadLetterLog is the Kafka side in the words of package deadletter.
+// parsePlace understands PARTITION/OFFSET.
+func parsePlace(text string) (deadletter.Place, bool) {
+	left, right, ok := strings.Cut(text, "/")
+	partition, err := strconv.ParseInt(left, 10, 32)
+	if !ok || err != nil || partition < 0 {
+		return deadletter.Place{}, false
+	}
+	offset, err := strconv.ParseInt(right, 10, 64)
+	return deadletter.Place{Partition: int32(partition), Offset: offset}, err == nil && offset >= 0
+}
+
+func placeText(at deadletter.Place) string { return fmt.Sprintf("%d/%d", at.Partition, at.Offset) }
+
+// deadLetterLog is the Kafka side in the words of packages deadletter and operations.
 type deadLetterLog struct{ *kafka.Cluster }
 
-func (l deadLetterLog) NewReader(topic string, partition int32, offset int64) deadletter.Reader {
+func (l deadLetterLog) NewReader(topic string, partition int32, offset int64) operations.Reader {
 	return l.Cluster.NewReader(topic, partition, offset)
 }
 
-// eachLetter calls do for the letters a filter takes.
-func (p *program) eachLetter(ctx context.Context, f letterFlags, do func(deadletter.Letter) error) error {
-	filter, err := f.filter(time.Now())
-	if err != nil {
-		return err
-	}
+// letters are the dead letters, and what was done to them.
+type letters struct {
+	*deadletter.Store
+	log     *operations.Log
+	cluster *kafka.Cluster
+}
+
+func (l *letters) close() { _ = l.cluster.Close() }
+
+// openLetters opens the dead letters of the cluster of the configuration. Close them.
+func (p *program) openLetters(ctx context.Context) (*letters, error) {
 	cluster, c, err := p.open(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer func() { _ = cluster.Close() }()
-	topic := c.Kafka.Topics.DeadLetter
-	if _, err := partitionsOf(ctx, cluster, topic); err != nil {
-		return err
+	topics := c.Kafka.Topics
+	if _, err := partitionsOf(ctx, cluster, topics.DeadLetter); err != nil {
+		_ = cluster.Close()
+		return nil, err
 	}
-	for letter, err := range deadletter.New(deadLetterLog{cluster}, topic).Letters(ctx, filter) {
-		if malformed, ok := errors.AsType[*deadletter.MalformedError](err); ok {
-			_, _ = fmt.Fprintf(p.Err, "passed over: %s\n", malformed)
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		if err := do(letter); err != nil {
-			return err
-		}
-	}
-	return nil
+	log := operations.New(deadLetterLog{cluster}, topics.Operations)
+	return &letters{cluster: cluster, log: log, Store: deadletter.New(deadletter.Params{
+		Log: deadLetterLog{cluster}, Topics: deadletter.Topics{DeadLetter: topics.DeadLetter, Requests: topics.Requests},
+		Operations: log, Limits: c.Limits(),
+	})}, nil
 }
 
-func (p *program) deadLetterListCommand() *cobra.Command {
-	var f letterFlags
-	cmd := &cobra.Command{Use: "list", Short: "List dead letters, oldest first", Args: cobra.NoArgs}
-	f.add(cmd)
-	p.addOutputFlag(cmd)
-	cmd.RunE = p.run(func(cmd *cobra.Command, _ []string) error {
-		list, err := p.newListing("DIED", "USER", "TYPE", "REASON", "ID", "ATTEMPTS", "ERROR")
-		if err != nil {
-			return err
-		}
-		const errorWidth = 60
-		err = p.eachLetter(cmd.Context(), f, func(l deadletter.Letter) error {
-			return list.row(shownLetterOf(l), l.At.UTC().Format(time.RFC3339), l.User, l.Type, l.Reason, l.ID, l.Attempt, shorten(l.Error, errorWidth))
-		})
-		if err != nil {
-			return err
-		}
-		return list.end()
-	})
-	return cmd
+// passedOver says that records were none of what they should be.
+func (p *program) passedOver(count int) {
+	if count > 0 {
+		_, _ = fmt.Fprintf(p.Err, "%d records of the dead-letter topic are no dead letters and were passed over\n", count)
+	}
 }
 
-func (p *program) deadLetterShowCommand() *cobra.Command {
-	var f letterFlags
-	cmd := &cobra.Command{
-		Use: "show ID", Short: "Show dead letters with this message id: headers, payload, where it came from", Args: cobra.ExactArgs(1),
+// homeOnly says that a user's letters were looked for in one partition.
+func (p *program) homeOnly(f *deadletter.Filter) {
+	if f.User != "" && !f.Everywhere {
+		_, _ = fmt.Fprintln(p.Err, "only the user's home partition was read; --everywhere reads all: for what an odd producer wrote elsewhere, or from before partitions were added")
 	}
-	p.addOutputFlag(cmd)
-	cmd.RunE = p.run(func(cmd *cobra.Command, args []string) error {
-		f.id = args[0]
-		found := 0
-		err := p.eachLetter(cmd.Context(), f, func(l deadletter.Letter) error {
-			found++
-			return p.showLetter(l)
-		})
-		if err != nil {
-			return err
-		}
-		if found == 0 {
-			return fmt.Errorf("no dead letter has the id %s: pushgate deadletter list shows all", args[0])
-		}
-		return nil
-	})
-	return cmd
 }
 
-func (p *program) showLetter(l deadletter.Letter) error {
-	if p.output == outputJSON {
-		list, err := p.newListing()
-		if err != nil {
-			return err
-		}
-		return list.row(shownLetterOf(l))
+// operator is who is given with --by, else who works at this machine.
+func operator(given string) string {
+	if given != "" {
+		return given
 	}
-	var b strings.Builder
-	line := func(name string, value any) { _, _ = fmt.Fprintf(&b, "%-10s %s\n", name, printable(fmt.Sprint(value))) }
-	line("id", l.ID)
-	line("user", l.User)
-	line("type", l.Type)
-	line("reason", l.Reason)
-	line("error", l.Error)
-	line("died", l.At.UTC().Format(time.RFC3339Nano))
-	line("first seen", l.FirstSeen.UTC().Format(time.RFC3339Nano))
-	line("expires", l.Expires.UTC().Format(time.RFC3339Nano))
-	line("attempts", fmt.Sprintf("%d offered, %d failed", l.Attempt, l.Failures))
-	line("from", fmt.Sprintf("%s/%d at %d", l.OriginTopic, l.OriginPartition, l.OriginOffset))
-	line("decided by", l.Node)
-	line("stands at", fmt.Sprintf("partition %d, offset %d", l.Partition, l.Offset))
-	_, _ = fmt.Fprintln(&b, "headers")
-	for _, h := range l.Headers {
-		_, _ = fmt.Fprintf(&b, "  %s: %s\n", printable(h.Key), printable(string(h.Value)))
+	name, host := "unknown", "unknown"
+	if u, err := user.Current(); err == nil {
+		name = u.Username
 	}
-	_, _ = fmt.Fprintf(&b, "payload    %d bytes\n%s\n", len(l.Data), pretty(l.Data))
-	_, err := fmt.Fprintln(p.Out, b.String())
-	return wrapWrite(err)
-}
-
-// pretty shows a payload: JSON indented, text as it is, else in hexadecimal.
-func pretty(data []byte) string {
-	var value any
-	if json.Unmarshal(data, &value) == nil {
-		if b, err := json.MarshalIndent(value, "  ", "  "); err == nil {
-			return "  " + string(b)
-		}
+	if h, err := os.Hostname(); err == nil {
+		host = h
 	}
-	if utf8.Valid(data) {
-		return "  " + printable(string(data))
-	}
-	const most = 256
-	return fmt.Sprintf("  %x", data[:min(len(data), most)])
-}
-
-// shownLetter is a dead letter in JSON.
-type shownLetter struct {
-	ID        string            `json:"id"`
-	User      string            `json:"user"`
-	Type      string            `json:"type"`
-	Reason    string            `json:"reason"`
-	Error     string            `json:"error"`
-	DiedAt    time.Time         `json:"died_at"`
-	FirstSeen time.Time         `json:"first_seen"`
-	Expires   time.Time         `json:"expires"`
-	Attempt   int               `json:"attempt"`
-	Failures  int               `json:"failures"`
-	Node      string            `json:"node"`
-	Partition int32             `json:"partition"`
-	Offset    int64             `json:"offset"`
-	Origin    shownOrigin       `json:"origin"`
-	Headers   map[string]string `json:"headers"`
-	Data      json.RawMessage   `json:"data,omitempty"`
-	Base64    []byte            `json:"data_base64,omitempty"`
-}
-
-type shownOrigin struct {
-	Topic     string `json:"topic"`
-	Partition int32  `json:"partition"`
-	Offset    int64  `json:"offset"`
-}
-
-func shownLetterOf(l deadletter.Letter) shownLetter {
-	s := shownLetter{
-		ID: l.ID, User: l.User, Type: l.Type, Reason: l.Reason.String(), Error: l.Error,
-		DiedAt: l.At, FirstSeen: l.FirstSeen, Expires: l.Expires, Attempt: l.Attempt, Failures: l.Failures,
-		Node: l.Node, Partition: l.Partition, Offset: l.Offset,
-		Origin:  shownOrigin{Topic: l.OriginTopic, Partition: l.OriginPartition, Offset: l.OriginOffset},
-		Headers: make(map[string]string, len(l.Headers)),
-	}
-	for _, h := range l.Headers {
-		s.Headers[h.Key] = string(h.Value)
-	}
-	if json.Valid(l.Data) {
-		s.Data = l.Data
-	} else {
-		s.Base64 = l.Data
-	}
-	return s
+	return name + "@" + host
 }

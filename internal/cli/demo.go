@@ -50,7 +50,7 @@ func (p *program) demo(ctx context.Context, c config.Config, d *app.Dev) error {
 		return err
 	}
 	return demo.Run(ctx, demo.Params{
-		Gateway: "ws://" + dialable(d.GatewayAddr()), Token: demoToken(c.Auth),
+		Gateway: c.Gateway.Scheme() + dialable(d.GatewayAddr()), Token: demoToken(c.Auth),
 		Publisher: publisher, Topics: topics, Partitions: topics.partitions,
 		ListDeadLetters: func(ctx context.Context, user string) (string, string, error) {
 			return p.listDeadLetters(ctx, kafkaConfig, user)
@@ -111,7 +111,7 @@ func newDemoTopics(ctx context.Context, cluster *kafka.Cluster, group string) (*
 	topics := cluster.Topics()
 	t := &demoTopics{
 		cluster: cluster, group: group, began: time.Now(),
-		letters: deadletter.New(deadLetterLog{cluster}, topics.DeadLetter),
+		letters: deadletter.New(deadletter.Params{Log: deadLetterLog{cluster}, Topics: deadletter.Topics{DeadLetter: topics.DeadLetter}}),
 	}
 	var err error
 	if t.partitions, err = cluster.Partitions(ctx, topics.Requests); err != nil {

@@ -56,9 +56,9 @@ func TestTheDemonstrationTellsTheWholeStoryAndCanBeRunAgain(t *testing.T) {
 			`    {"id":".*","type":"order","time":".*","attempt":3,"data":{"order":7001,"state":"placed"}}`,
 			`5. Dead letters`,
 			`    \$ .* deadletter list --user frank-\w{4} --set kafka.brokers=127\.0\.0\.1:\d+`,
-			`    DIED +USER +TYPE +REASON +ID +ATTEMPTS +ERROR`,
-			`    \S+Z +frank-\w{4} +order +invalid +\S+ +1 +content type is application/json but .*`,
-			`    \S+Z +frank-\w{4} +order +expired +\S+ +1 +its time to live ran out`,
+			`    DIED +USER +TYPE +REASON +ID +ATTEMPTS +AT +STATE +LIFE +ERROR`,
+			`    \S+Z +frank-\w{4} +order +invalid +\S+ +1 +\S+ +open +1 +content type is application/json but .*`,
+			`    \S+Z +frank-\w{4} +order +expired +\S+ +1 +\S+ +open +1 +its time to live ran out`,
 			`The bytes of the first are as its producer wrote them: {"order":7009,"state":"sh`,
 			`6. The ledger`,
 			`    sent +93`,
@@ -92,8 +92,9 @@ func playDemo(t *testing.T, dir string) string {
 	}, long, look, "the story does not end")
 	require.Empty(t, code, "the platform does not stay up: %s\n%s", &failure, &out)
 
-	ready := regexp.MustCompile(`http://\S+/readyz`).FindString(out.String())
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, ready, nil)
+	console := regexp.MustCompile(`console +(http://\S+/) `).FindStringSubmatch(out.String())
+	require.NotNil(t, console, out.String())
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, console[1]+"readyz", nil)
 	require.NoError(t, err)
 	transport := &http.Transport{}
 	defer transport.CloseIdleConnections()

@@ -100,7 +100,7 @@ func (p *program) dev(ctx context.Context, c config.Config, demo bool) error {
 		}
 	}
 	if running.Err() == nil {
-		p.suggest(node, demo)
+		p.suggest(c, node, demo)
 	}
 	return <-ended
 }
@@ -120,10 +120,10 @@ func byFlag(err error) error {
 func (p *program) welcome(c config.Config, d *app.Dev) {
 	_, _ = fmt.Fprintf(p.Out, `Pushgate is running (process %d). Its data is in %s; Ctrl-C stops it.
 
-  clients    ws://%s/websocket/{type}/{user}
+  clients    %s/websocket/{type}/{user}
   producers  %s, topic %s (any Kafka client)
-  health     http://%s/readyz, metrics at /metrics
-`, os.Getpid(), c.Dev.DataDir, d.GatewayAddr(), d.BrokerAddr(), c.Kafka.Topics.Requests, d.AdminAddr())
+  console    http://%s/ (health at /readyz, metrics at /metrics)
+`, os.Getpid(), c.Dev.DataDir, c.Gateway.Scheme()+d.GatewayAddr(), d.BrokerAddr(), c.Kafka.Topics.Requests, d.AdminAddr())
 	if a := d.DirectoryAddr(); a != "" {
 		_, _ = fmt.Fprintf(p.Out, "  directory  redis://%s (routing is targeted)\n", a)
 	}
@@ -131,8 +131,11 @@ func (p *program) welcome(c config.Config, d *app.Dev) {
 }
 
 // suggest says what to try.
-func (p *program) suggest(d *app.Dev, demo bool) {
-	me := invocation()
+func (p *program) suggest(c config.Config, d *app.Dev, demo bool) {
+	me, usual := invocation(), config.Default().Gateway.Listen
+	if c.Gateway.TLS.Enabled() {
+		usual = "" // listen expects no TLS unless it is told
+	}
 	if demo {
 		_, _ = fmt.Fprintf(p.Out, `
 The platform stays up; Ctrl-C stops it. Its own count of the outcomes:
@@ -149,7 +152,7 @@ Its timeouts are short for the story's sake: without --demo they are the usual o
   %s send --user 42 --data '{"order":991,"state":"shipped"}'%s
   %s deadletter list%s
 
-`, me, unlessDefault(" --url ws://", d.GatewayAddr(), config.Default().Gateway.Listen),
+`, me, unlessDefault(" --url "+c.Gateway.Scheme(), d.GatewayAddr(), usual),
 		me, unlessDefault(" --set kafka.brokers=", d.BrokerAddr(), config.Default().Dev.KafkaListen),
 		me, unlessDefault(" --set kafka.brokers=", d.BrokerAddr(), config.Default().Dev.KafkaListen))
 }

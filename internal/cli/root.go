@@ -104,7 +104,7 @@ func (p *program) root() *cobra.Command {
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(
 		p.devCommand(), p.serveCommand(), p.sendCommand(), p.listenCommand(),
-		p.deadLetterCommand(), p.userCommand(), p.auditCommand(), p.topicsCommand(), p.benchCommand(), p.tokenCommand(), p.configCommand(), p.versionCommand(),
+		p.deadLetterCommand(), p.retryCommand(), p.explainCommand(), p.operationsCommand(), p.userCommand(), p.nodesCommand(), p.groupsCommand(), p.auditCommand(), p.topicsCommand(), p.benchCommand(), p.tokenCommand(), p.configCommand(), p.versionCommand(),
 	)
 	return root
 }

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -106,11 +107,17 @@ func (p *program) applyTopics(ctx context.Context, cluster *kafka.Cluster, specs
 	if err != nil {
 		return err
 	}
+	if present, err := cluster.PresentPartitions(ctx, specs[0].Name); err != nil {
+		return err
+	} else if present > specs[0].Partitions {
+		return &usageError{fmt.Sprintf("--partitions %d: %s has %d, and partitions cannot be taken away", specs[0].Partitions, specs[0].Name, present)}
+	}
 	if err := cluster.ApplyTopics(ctx, specs); err != nil {
 		return err
 	}
+	before = slices.DeleteFunc(before, func(d kafka.TopicDifference) bool { return d.What == kafka.WhatReplicas })
 	if p.output == outputTable {
-		if _, err := fmt.Fprintf(p.Out, "%d topics, %d partitions each; changed: %d\n", len(specs), specs[0].Partitions, len(before)); err != nil {
+		if _, err := fmt.Fprintf(p.Out, "%d topics, %d partitions each (%s: 1); changed: %d\n", len(specs), specs[0].Partitions, specs[len(specs)-1].Name, len(before)); err != nil {
 			return wrapWrite(err)
 		}
 		return nil

@@ -13,7 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"pushgate/internal/admin"
+	"pushgate/internal/admin/api"
 	"pushgate/internal/push"
 )
 
@@ -54,7 +54,7 @@ func (p *program) user(ctx context.Context, f adminFlags, user string) error {
 	if err := p.fillIn(&f); err != nil {
 		return err
 	}
-	var found admin.User
+	var found api.User
 	if err := f.get(ctx, "/v1/users/"+url.PathEscape(user), &found); err != nil {
 		return err
 	}
@@ -69,7 +69,7 @@ func (p *program) user(ctx context.Context, f adminFlags, user string) error {
 	if len(found.Sessions) == 0 {
 		_, err = fmt.Fprintf(p.Err, "user %s is not connected\n", printable(user))
 	}
-	if err == nil && found.Scope == admin.ScopeNode {
+	if err == nil && found.Scope == api.ScopeNode {
 		_, err = fmt.Fprintf(p.Err, "only node %s was asked about: routing is not targeted there, and it knows its own sessions only\n", printable(found.Node))
 	}
 	return wrapWrite(err)
