@@ -514,6 +514,15 @@ func TestALoadThatCannotWorkIsRefused(t *testing.T) {
 		"a negative warmup": {func(c *bench.Config) { c.WarmUp = -1 }, "--warm-up"},
 		"no settling":       {func(c *bench.Config) { c.Settle = 0 }, "--settle"},
 		"nobody connects":   {func(c *bench.Config) { c.ConnectRate = 0 }, "--connect-rate"},
+		"no devices":        {func(c *bench.Config) { c.Devices = 0 }, "--devices"},
+		"churn of all":      {func(c *bench.Config) { c.Churn = 1.5 }, "--churn"},
+		"away in the past":  {func(c *bench.Config) { c.Away = -1 }, "--away"},
+		"a fall":            {func(c *bench.Config) { c.RampUp = -1 }, "--ramp-up"},
+		"nothing to ramp":   {func(c *bench.Config) { c.Rate, c.RampUp = 0, 1 }, "--ramp-up needs a --rate"},
+		"a type without":    {func(c *bench.Config) { c.Types = []bench.TypeShare{{"a", 0}} }, "--type a"},
+		"a type twice":      {func(c *bench.Config) { c.Types = []bench.TypeShare{{"a", 1}, {"a", 1}} }, "--type a is given twice"},
+		"a type by no name": {func(c *bench.Config) { c.Types = []bench.TypeShare{{"", 1}} }, "--type"},
+		"many types":        {func(c *bench.Config) { c.Types = make([]bench.TypeShare, 17) }, "16 times at most"},
 		"more than all":     {func(c *bench.Config) { c.OfflineShare = 1.1 }, "--offline-share"},
 	} {
 		t.Run(name, func(t *testing.T) {

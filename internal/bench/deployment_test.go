@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -25,11 +26,13 @@ type deployment struct {
 	connect func(d bench.DeviceParams) error
 	// delay before a message is at its user.
 	delay time.Duration
+	// forgetful: what a device has not taken when it leaves is lost.
+	forgetful bool
 
 	bending   sync.Mutex
 	mu        sync.Mutex
 	offset    int64
-	inboxes   map[string]chan []byte
+	inboxes   map[string][]chan []byte // of the devices that are connected
 	waiting   map[string][][]byte
 	underWay  int
 	mostUnder int
@@ -37,7 +40,7 @@ type deployment struct {
 }
 
 func newDeployment() *deployment {
-	return &deployment{inboxes: map[string]chan []byte{}, waiting: map[string][][]byte{}}
+	return &deployment{inboxes: map[string][]chan []byte{}, waiting: map[string][][]byte{}}
 }
 
 func (d *deployment) params(c bench.Config) bench.Params {
@@ -83,14 +86,34 @@ func (d *deployment) Produce(ctx context.Context, topic string, partition int32,
 func (d *deployment) hand(user string, frame []byte) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	inbox := d.inboxes[user]
-	if inbox == nil {
+	if len(d.inboxes[user]) == 0 {
 		d.waiting[user] = append(d.waiting[user], frame)
 		return
 	}
-	d.underWay++
-	d.mostUnder = max(d.mostUnder, d.underWay)
-	inbox <- frame
+	for _, inbox := range d.inboxes[user] {
+		d.underWay++
+		d.mostUnder = max(d.mostUnder, d.underWay)
+		inbox <- frame
+	}
+}
+
+// leave takes a device out. What it has not taken waits for the user, unless
+// another device has it.
+func (d *deployment) leave(user string, inbox chan []byte) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.inboxes[user] = slices.DeleteFunc(d.inboxes[user], func(i chan []byte) bool { return i == inbox })
+	for {
+		select {
+		case frame := <-inbox:
+			d.underWay--
+			if len(d.inboxes[user]) == 0 && !d.forgetful {
+				d.waiting[user] = append(d.waiting[user], frame)
+			}
+		default:
+			return
+		}
+	}
 }
 
 func (d *deployment) newDevice(p bench.DeviceParams) (bench.Device, error) {
@@ -112,11 +135,12 @@ func (d *device) RunRaw(ctx context.Context, take func([]byte) error) error {
 	const many = 1 << 14 // Produce never waits for a device
 	inbox := make(chan []byte, many)
 	d.mu.Lock()
-	d.inboxes[d.User] = inbox
+	d.inboxes[d.User] = append(d.inboxes[d.User], inbox)
 	d.opened = append(d.opened, time.Now())
 	waiting := d.waiting[d.User]
 	delete(d.waiting, d.User)
 	d.mu.Unlock()
+	defer d.leave(d.User, inbox)
 	d.OnState(client.Open, nil)
 	for _, frame := range waiting {
 		pass(d.delay)

@@ -104,7 +104,7 @@ func (r *run) records(batch []stamp) []push.Record {
 
 // headers are those all records share, and the id.
 func (r *run) headers(number int64) push.Headers {
-	h := push.RawHeaders(r.shared.AppendRaw(make([]byte, 0, headerBytes)))
+	h := push.RawHeaders(r.shared[r.mix.of(number)].AppendRaw(make([]byte, 0, headerBytes)))
 	id := append(make([]byte, 0, runDigits+1+numberDigits), r.name...)
 	h.Add(push.HeaderID, appendHex(append(id, '-'), number, numberDigits))
 	return h

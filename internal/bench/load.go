@@ -19,20 +19,17 @@ func (r *run) load(ctx context.Context) {
 // loadOpen keeps to the schedule whatever the deployment does: a message that is
 // late counts from when it was due.
 func (r *run) loadOpen(ctx context.Context) {
-	rate := float64(r.Rate)
-	total := int64(rate * (r.WarmUp + r.Duration).Seconds())
-	due := func(n int64) time.Duration {
-		return r.loadFrom + time.Duration(float64(n)/rate*float64(time.Second))
-	}
+	s := r.schedule()
+	total := s.count(r.lead() + r.Duration)
 	for n := int64(0); n < total; {
-		at := due(n)
+		at := r.loadFrom + s.due(n)
 		if !r.turn(ctx, at) {
 			return
 		}
-		late := r.now() - at
-		r.pacing.record(0, late, 1)
-		for upTo := min(total, n+1+int64(late.Seconds()*rate)); n < upTo; n++ {
-			r.generate(stamp{number: n, at: due(n)})
+		now := r.now()
+		r.pacing.record(0, now-at, 1)
+		for upTo := min(total, max(n+1, s.count(now-r.loadFrom))); n < upTo; n++ {
+			r.generate(stamp{number: n, at: r.loadFrom + s.due(n)})
 		}
 	}
 }
@@ -40,7 +37,7 @@ func (r *run) loadOpen(ctx context.Context) {
 // loadClosed has InFlight messages under way at a time.
 func (r *run) loadClosed(ctx context.Context) {
 	limit := int64(r.InFlight)
-	end := time.NewTimer(r.WarmUp + r.Duration)
+	end := time.NewTimer(r.lead() + r.Duration)
 	defer end.Stop()
 	for n := int64(0); ; {
 		at := r.now()
@@ -110,8 +107,24 @@ func (r *run) refuse(batch []stamp, err error) {
 
 // measured says whether a message that was to be sent then counts.
 func (r *run) measured(at time.Duration) bool {
-	at -= r.loadFrom + r.WarmUp
+	at -= r.loadFrom + r.lead()
 	return 0 <= at && at < r.Duration
+}
+
+// lead is how long the load lasts before it is measured.
+func (r *run) lead() time.Duration { return r.RampUp + r.WarmUp }
+
+// arrived notes how long a message took to its user; away says that the user had
+// been sent away meanwhile, so that it is not the deployment that took the time.
+func (r *run) arrived(u *user, s stamp, took time.Duration, away bool) {
+	if away {
+		r.returning.record(u.number, took, 1)
+		return
+	}
+	r.latency.record(u.number, took, 1)
+	if len(r.byType) > 0 {
+		r.byType[r.mix.of(s.number)].record(u.number, took, 1)
+	}
 }
 
 // turn waits until it is time to send, but at least for a while: many messages
@@ -133,7 +146,11 @@ func (r *run) turn(ctx context.Context, at time.Duration) bool {
 
 // until waits; it is false when ctx has ended.
 func (r *run) until(ctx context.Context, at time.Duration) bool {
-	d := at - r.now()
+	return r.sleep(ctx, at-r.now())
+}
+
+// sleep waits; it is false when ctx has ended.
+func (r *run) sleep(ctx context.Context, d time.Duration) bool {
 	if d <= 0 {
 		return ctx.Err() == nil
 	}

@@ -12,21 +12,29 @@ import (
 
 // Config is the load.
 type Config struct {
-	// Users who connect, one connection each; messages go to them in turn.
-	Users int
+	// Users who connect, with Devices connections each; messages go to them in turn.
+	// A message is delivered when the first of its user's devices has it.
+	Users, Devices int
 	// OfflineShare of the users, from 0 to 1, connects only after the load has
 	// ended: their messages wait.
 	OfflineShare float64
+	// Churn is the share of the users, from 0 to 1, of whom each second all devices
+	// disconnect, and connect again after Away. It lasts as long as the load.
+	Churn float64
+	Away  time.Duration
 	// ConnectRate is how many connections are begun in a second.
 	ConnectRate int
 	// Rate of messages in a second; 0 is as fast as it goes with InFlight messages
 	// under way.
 	Rate     int
 	InFlight int
+	// Types are the business types of the messages, at most 16; empty: one.
+	Types []TypeShare
 	// Payload in bytes, at least MinPayload.
 	Payload int
-	// WarmUp comes before Duration, and is not measured.
-	WarmUp, Duration time.Duration
+	// RampUp is how long the rate takes to rise from nothing to Rate. Then comes
+	// WarmUp at the full rate; neither is measured. Duration is.
+	RampUp, WarmUp, Duration time.Duration
 	// Settle bounds the wait for what is still under way at the end.
 	Settle time.Duration
 }
@@ -34,7 +42,7 @@ type Config struct {
 // DefaultConfig returns a modest load.
 func DefaultConfig() Config {
 	return Config{
-		Users: 1000, ConnectRate: 1000,
+		Users: 1000, Devices: 1, ConnectRate: 1000, Away: time.Second,
 		Rate: 1000, InFlight: 5000, Payload: 256,
 		WarmUp: 2 * time.Second, Duration: 10 * time.Second, Settle: 10 * time.Second,
 	}
@@ -49,15 +57,20 @@ func (c Config) Validate() error {
 		}
 	}
 	check(c.Users >= 1, "--users must be at least 1")
+	check(c.Devices >= 1, "--devices must be at least 1")
 	check(c.OfflineShare >= 0 && c.OfflineShare <= 1, "--offline-share must be from 0 to 1")
+	check(c.Churn >= 0 && c.Churn <= 1, "--churn must be from 0 to 1")
+	check(c.Away >= 0, "--away must not be negative")
 	check(c.ConnectRate >= 1, "--connect-rate must be at least 1")
 	check(c.Rate >= 0, "--rate must not be negative")
 	check(c.InFlight >= 1, "--in-flight must be at least 1")
 	check(c.Payload >= MinPayload, fmt.Sprintf("--payload must be at least %d: number and time stand in it", MinPayload))
+	check(c.RampUp >= 0, "--ramp-up must not be negative")
+	check(c.RampUp == 0 || c.Rate > 0, "--ramp-up needs a --rate to rise to")
 	check(c.WarmUp >= 0, "--warm-up must not be negative")
 	check(c.Duration > 0, "--duration must be above zero")
 	check(c.Settle > 0, "--settle must be above zero")
-	return errors.Join(errs...)
+	return errors.Join(append(errs, checkTypes(c.Types))...)
 }
 
 // Log is where requests are written. Safe for concurrent use.
@@ -69,13 +82,14 @@ type Log interface {
 
 // Device is a user's end of a connection. *client.Client is one.
 type Device interface {
-	// RunRaw stays connected until ctx ends, then it returns nil. take gets each
-	// frame, one at a time, and does not keep it.
+	// RunRaw stays connected until ctx ends, then it returns nil, and may be called
+	// again. take gets each frame, one at a time, and does not keep it.
 	RunRaw(ctx context.Context, take func(frame []byte) error) error
 }
 
-// DeviceParams are a user who is about to connect.
+// DeviceParams are a device of a user that is about to connect.
 type DeviceParams struct {
+	// Number of the device, over all users.
 	Number int
 	User   string
 	// OnState must be told of each attempt to connect, of each connection, and of
@@ -109,7 +123,9 @@ type Node struct {
 
 // Progress is how a run is doing.
 type Progress struct {
-	Phase                          string
+	Phase string
+	// Elapsed since the run began; Left of the load, 0 before and after it.
+	Elapsed, Left                  time.Duration
 	Connected, Produced, Delivered int64
 }
 

@@ -9,10 +9,17 @@ import (
 // Report is what a run came to.
 type Report struct {
 	Users       int  `json:"users"`
+	Devices     int  `json:"devices"` // of each user
 	Rate        int  `json:"rate"`
 	InFlight    int  `json:"in_flight,omitempty"` // with rate 0
 	Payload     int  `json:"payload_bytes"`
 	Interrupted bool `json:"interrupted"`
+
+	// Churn is the share of the users who were sent away each second; Reconnects is
+	// how many connections were opened again for it.
+	Churn      float64 `json:"churn"`
+	SentAway   int64   `json:"sent_away"`
+	Reconnects int64   `json:"reconnects"`
 
 	// Window is how long was measured; the rates are those of it.
 	Window             Seconds `json:"window_s"`
@@ -27,7 +34,12 @@ type Report struct {
 	Delivered   int64 `json:"delivered"`
 	Lost        int64 `json:"lost"`
 	UnderWay    int64 `json:"under_way"`
-	Repeats     int64 `json:"repeats"`
+	// Repeats are messages that a device got which it had before.
+	Repeats int64 `json:"repeats"`
+	// Copies are messages that arrived, each counted once for each device that got
+	// it, and AtAllDevices those that all devices of their users got.
+	Copies       int64 `json:"copies"`
+	AtAllDevices int64 `json:"at_all_devices"`
 	// Misdirected arrived at another user.
 	Misdirected int64 `json:"misdirected"`
 	// Strangers are frames that are not of this run.
@@ -41,13 +53,24 @@ type Report struct {
 	// it arrived, until Kafka had it, and until the generator came to it (which is
 	// its own fault, not the deployment's).
 	Latency Distribution `json:"latency"`
-	Written Distribution `json:"written"`
-	Pacing  Distribution `json:"pacing"`
+	// Returning is the latency of those messages whose user was sent away by the
+	// churn after they were due; they are not in Latency.
+	Returning *Distribution `json:"returning,omitempty"`
+	Written   Distribution  `json:"written"`
+	Pacing    Distribution  `json:"pacing"`
+	// Types is empty when no types were asked for.
+	Types []TypeReport `json:"types,omitempty"`
 	// Waiting is nil when nobody was away.
 	Waiting *Waiting `json:"waiting,omitempty"`
 
 	Nodes    []NodeUse `json:"nodes,omitempty"`
 	Problems []string  `json:"problems,omitempty"`
+}
+
+// TypeReport is the latency of the messages of a business type.
+type TypeReport struct {
+	Type    string       `json:"type"`
+	Latency Distribution `json:"latency"`
 }
 
 // Waiting is how those fared who were away during the load: from when they were
@@ -88,7 +111,10 @@ func (s Seconds) MarshalJSON() ([]byte, error) {
 }
 
 func (r *run) newReport() *Report {
-	report := &Report{Users: r.Users, Rate: r.Rate, Payload: r.Payload, Nodes: make([]NodeUse, len(r.Nodes))}
+	report := &Report{
+		Users: r.Users, Devices: r.Devices, Churn: r.Churn, Rate: r.Rate, Payload: r.Payload,
+		Nodes: make([]NodeUse, len(r.Nodes)),
+	}
 	if r.Rate == 0 {
 		report.InFlight = r.InFlight
 	}
@@ -158,15 +184,29 @@ func (r *run) waiting(users []*user) *Waiting {
 func (r *run) complete(p *Report) {
 	p.Produced, p.Unconfirmed, p.Delivered = r.produced.Load(), r.refused.Load(), r.received.Load()
 	p.Repeats, p.Misdirected, p.Strangers = r.repeats.Load(), r.misdirected.Load(), r.strangers.Load()
-	p.Closed = r.closes.Load()
+	p.Closed, p.SentAway, p.Reconnects = r.closes.Load(), r.sentAway.Load(), r.reconnects.Load()
+	p.Copies, p.AtAllDevices = p.Delivered, p.Delivered
+	if r.Devices > 1 {
+		p.Copies, p.AtAllDevices = r.copies.Load(), 0
+		for _, u := range r.users {
+			p.AtAllDevices += u.everywhere()
+		}
+	}
 	p.Connect, p.Latency = r.connecting.distribution(), r.latency.distribution()
 	p.Written, p.Pacing = r.written.distribution(), r.pacing.distribution()
+	if r.Churn > 0 {
+		returning := r.returning.distribution()
+		p.Returning = &returning
+	}
+	for i, t := range r.Types {
+		p.Types = append(p.Types, TypeReport{Type: t.Type, Latency: r.byType[i].distribution()})
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.produceErr != nil {
 		p.problem(r.produceErr)
 	}
-	if p.Closed > 0 && r.closedErr != nil {
+	if (p.Closed > 0 || r.Churn > 0) && r.closedErr != nil {
 		p.problem(r.closedErr)
 	}
 }

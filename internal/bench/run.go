@@ -17,7 +17,8 @@ type run struct {
 	Params
 	name   string // tells this run from others
 	mark   []byte
-	shared push.Headers
+	mix    mix
+	shared []push.Headers // by type
 	began  time.Time
 	users  []*user
 	lanes  []*lane
@@ -26,15 +27,19 @@ type run struct {
 	devices sync.WaitGroup
 	phase   atomic.Pointer[string]
 
-	// loadFrom is when the load began; written before it does.
-	loadFrom time.Duration
-	room     chan struct{}
+	// loadFrom is when the load began; written before it does. loadUntil is what
+	// progress says of it, 0 while there is no load.
+	loadFrom  time.Duration
+	loadUntil atomic.Int64
+	room      chan struct{}
 
 	generated, produced, refused              atomic.Int64
 	received, repeats, misdirected, strangers atomic.Int64
 	inFlight, connected, closes               atomic.Int64
+	sentAway, reconnects, copies              atomic.Int64
 
-	connecting, latency, written, pacing *recorder
+	connecting, latency, returning, written, pacing *recorder
+	byType                                          []*recorder // empty when no types are asked for
 
 	mu          sync.Mutex
 	unconfirmed map[int64]struct{} // numbers
@@ -70,27 +75,45 @@ func newRun(p Params) *run {
 	id := push.NewID(time.Now())
 	name := id[len(id)-runDigits:]
 	r := &run{
-		Params: p, name: name, mark: marker(name), began: time.Now(), room: make(chan struct{}, 1),
-		connecting: newRecorder(), latency: newRecorder(), written: newRecorder(), pacing: newRecorder(),
+		Params: p, name: name, mark: marker(name), mix: newMix(p.Types), began: time.Now(), room: make(chan struct{}, 1),
+		connecting: newRecorder(), latency: newRecorder(), returning: newRecorder(), written: newRecorder(), pacing: newRecorder(),
 		unconfirmed: make(map[int64]struct{}),
 	}
 	r.enter("")
-	r.shared.AddText(push.HeaderSpecVersion, "1.0")
-	r.shared.AddText(push.HeaderSource, source)
-	r.shared.AddText(push.HeaderType, "bench")
-	r.shared.AddText(push.HeaderContentType, "application/json")
+	for _, s := range p.Types {
+		r.shared = append(r.shared, headersOf(s.Type))
+		r.byType = append(r.byType, newRecorder())
+	}
+	if len(p.Types) == 0 {
+		r.shared = append(r.shared, headersOf(defaultType))
+	}
 	for partition := range p.Partitions {
 		r.lanes = append(r.lanes, newLane(r, partition))
 	}
 	online := p.Users - int(float64(p.Users)*p.OfflineShare)
 	for i := range p.Users {
 		name := "bench-" + r.name + "-" + strconv.Itoa(i)
-		r.users = append(r.users, &user{
+		u := &user{
 			run: r, number: i, name: name, key: []byte(name),
 			lane: r.lanes[push.Home(name, p.Partitions)], later: i >= online,
-		})
+			devices: make([]device, p.Devices),
+		}
+		for k := range u.devices {
+			u.devices[k].user, u.devices[k].number = u, i*p.Devices+k
+		}
+		r.users = append(r.users, u)
 	}
 	return r
+}
+
+// headersOf are those that all messages of a type share.
+func headersOf(businessType string) push.Headers {
+	var h push.Headers
+	h.AddText(push.HeaderSpecVersion, "1.0")
+	h.AddText(push.HeaderSource, source)
+	h.AddText(push.HeaderType, businessType)
+	h.AddText(push.HeaderContentType, "application/json")
+	return h
 }
 
 func (r *run) now() time.Duration { return time.Since(r.began) }
@@ -103,10 +126,15 @@ func (r *run) tell() (stop func()) {
 	tick := time.NewTicker(interval)
 	done, ended := make(chan struct{}), make(chan struct{})
 	once := func() {
-		r.OnProgress(Progress{
-			Phase: *r.phase.Load(), Connected: r.connected.Load(), Produced: r.produced.Load(),
+		now := r.now()
+		p := Progress{
+			Phase: *r.phase.Load(), Elapsed: now, Connected: r.connected.Load(), Produced: r.produced.Load(),
 			Delivered: r.received.Load(),
-		})
+		}
+		if until := time.Duration(r.loadUntil.Load()); until > now {
+			p.Left = until - now
+		}
+		r.OnProgress(p)
 	}
 	go func() {
 		defer close(ended)
@@ -147,7 +175,7 @@ func (r *run) run(ctx context.Context) (*Report, error) {
 
 	writing := r.startWriters(context.WithoutCancel(ctx))
 	defer writing.stop()
-	r.measure(ctx, report)
+	r.measure(ctx, report, online)
 	for _, l := range r.lanes {
 		l.end()
 	}
@@ -187,14 +215,25 @@ func (r *run) connect(ctx context.Context, users []*user) error {
 	const handshakes = 256
 	// patience beyond what the rate takes.
 	const patience = 30 * time.Second
-	bounded, cancel := context.WithTimeout(ctx, patience+time.Duration(len(users))*time.Second/time.Duration(r.ConnectRate))
+	// alone is how long it may take until there is one connection at all.
+	const alone = 10 * time.Second
+	all := len(users) * r.Devices
+	bounded, cancel := context.WithTimeout(ctx, patience+time.Duration(all)*time.Second/time.Duration(r.ConnectRate))
 	defer cancel()
-	answers := make(chan error, len(users)) // an answer does not wait for us
+	bounded, giveUp := context.WithCancelCause(bounded)
+	defer giveUp(nil)
+	nobody := time.AfterFunc(alone, func() {
+		if r.connected.Load() == 0 {
+			giveUp(fmt.Errorf("none within %s", alone))
+		}
+	})
+	defer nobody.Stop()
+	answers := make(chan error, all) // an answer does not wait for us
 	from := r.now()
 	open := 0
-	for i, u := range users {
+	for i := range all {
 		for i-open >= handshakes {
-			if err := r.answered(bounded, answers, open, len(users)); err != nil {
+			if err := r.answered(bounded, answers, open, all); err != nil {
 				return err
 			}
 			open++
@@ -202,11 +241,12 @@ func (r *run) connect(ctx context.Context, users []*user) error {
 		if !r.until(bounded, from+time.Duration(i)*time.Second/time.Duration(r.ConnectRate)) {
 			break
 		}
-		u.answer = answers
-		r.devices.Go(u.live)
+		d := &users[i/r.Devices].devices[i%r.Devices]
+		d.answer = answers
+		r.devices.Go(d.live)
 	}
-	for ; open < len(users); open++ {
-		if err := r.answered(bounded, answers, open, len(users)); err != nil {
+	for ; open < all; open++ {
+		if err := r.answered(bounded, answers, open, all); err != nil {
 			return err
 		}
 	}
@@ -221,7 +261,7 @@ func (r *run) answered(ctx context.Context, answers <-chan error, open, all int)
 			return nil
 		}
 	case <-ctx.Done():
-		err = ctx.Err()
+		err = context.Cause(ctx)
 		if errors.Is(err, context.DeadlineExceeded) {
 			err = errors.New("the others are still trying")
 		}
@@ -229,7 +269,11 @@ func (r *run) answered(ctx context.Context, answers <-chan error, open, all int)
 			err = fmt.Errorf("%w; the last failure: %w", err, last)
 		}
 	}
-	return fmt.Errorf("%d of %d users could connect: %w", open, all, err)
+	who := "users"
+	if r.Devices > 1 {
+		who = "devices"
+	}
+	return fmt.Errorf("%d of %d %s could connect: %w", open, all, who, err)
 }
 
 func (r *run) noteClosed(err error) {
@@ -278,22 +322,28 @@ func (r *run) read(ctx context.Context, report *Report) reading {
 	return reading{at: r.now(), produced: r.produced.Load(), received: r.received.Load(), usages: usages}
 }
 
-// measure runs the load, and reads the counters when the warm-up is over and when
-// all is.
-func (r *run) measure(ctx context.Context, report *Report) {
+// measure runs the load, and the churn of those who are connected, and reads the
+// counters when the warm-up is over and when all is.
+func (r *run) measure(ctx context.Context, report *Report, online []*user) {
 	r.loadFrom = r.now()
-	generated := make(chan struct{})
-	go func() {
-		defer close(generated)
-		r.load(ctx)
-	}()
+	r.loadUntil.Store(int64(r.loadFrom + r.lead() + r.Duration))
+	defer r.loadUntil.Store(0)
+	loading, ended := context.WithCancel(ctx)
+	var under sync.WaitGroup
+	under.Go(func() { r.load(ctx) })
+	under.Go(func() { r.churn(loading, online) })
+	if r.RampUp > 0 {
+		r.enter("ramping up")
+		r.until(ctx, r.loadFrom+r.RampUp)
+	}
 	r.enter("warming up")
-	r.until(ctx, r.loadFrom+r.WarmUp)
+	r.until(ctx, r.loadFrom+r.lead())
 	first := r.read(ctx, report)
 	r.enter("measuring")
-	r.until(ctx, r.loadFrom+r.WarmUp+r.Duration)
+	r.until(ctx, r.loadFrom+r.lead()+r.Duration)
 	last := r.read(ctx, report)
-	<-generated
+	ended()
+	under.Wait()
 	report.noteWindow(first, last)
 }
 
@@ -317,7 +367,9 @@ func (r *run) await(ctx context.Context, report *Report, writing writers, users 
 	}
 	for bounded.Err() == nil {
 		if r.missing(users) == 0 {
-			return r.now() - from
+			took := r.now() - from
+			r.awaitCopies(bounded)
+			return took
 		}
 		select {
 		case <-bounded.Done():
@@ -330,6 +382,20 @@ func (r *run) await(ctx context.Context, report *Report, writing writers, users 
 		report.Lost += r.missing(users)
 	}
 	return r.now() - from
+}
+
+// awaitCopies waits, once each message has arrived, for those that are still on
+// their way to the other devices of their users; not for long, as a device that
+// was away gets none.
+func (r *run) awaitCopies(ctx context.Context) {
+	const quiet = 250 * time.Millisecond
+	for before := int64(-1); r.Devices > 1; {
+		now := r.copies.Load()
+		if now == before || now == r.received.Load()*int64(r.Devices) || !r.sleep(ctx, quiet) {
+			return
+		}
+		before = now
+	}
 }
 
 func (r *run) missing(users []*user) int64 {

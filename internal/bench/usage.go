@@ -46,7 +46,11 @@ func scrape(ctx context.Context, client *http.Client, url, token string) (Usage,
 		return Usage{}, err //nolint:wrapcheck // names the address already
 	}
 	defer func() { _ = res.Body.Close() }()
-	if res.StatusCode != http.StatusOK {
+	switch res.StatusCode {
+	case http.StatusOK:
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return Usage{}, fmt.Errorf("it answered %s: give its admin.token with --admin-token", res.Status)
+	default:
 		return Usage{}, fmt.Errorf("it answered %s", res.Status)
 	}
 	return parseUsage(res.Body)

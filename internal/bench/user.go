@@ -1,15 +1,18 @@
 package bench
 
 import (
+	"context"
 	"fmt"
+	"math/bits"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"pushgate/internal/client"
 )
 
-// user is one who connects. Message n is for user n modulo their number, as
-// that user's message n divided by it.
+// user is one to whom messages go. Message n is for user n modulo their number,
+// as that user's message n divided by it.
 type user struct {
 	run    *run
 	number int
@@ -18,67 +21,171 @@ type user struct {
 	lane   *lane
 	later  bool // connects only after the load
 
-	// Told by the device, one call at a time.
-	dialled   time.Duration
-	connected bool
-	answer    chan<- error // gets nil at the first connection, or why there is none
+	// devices does not change while the run lasts.
+	devices []device
 
 	mu     sync.Mutex
 	opened time.Duration // of the first connection
 	first  time.Duration // when the first message came
 	last   time.Duration // when the last new one came
-	got    []uint64      // a bit a message
+	back   time.Duration // when the user came back whom the churn had sent away; 0: never
+	open   int           // connections
+	got    bitmap        // at any device
 	count  int64         // bits that are set
 }
 
-func (u *user) onState(s client.State, err error) {
-	r := u.run
+// device is one connection of a user, opened again when it ends.
+type device struct {
+	user   *user
+	number int // over all users
+
+	// Told by whoever connects, one call at a time.
+	dialled   time.Duration
+	connected bool
+	churned   bool         // the connection that is to come makes up for one that was ended here
+	answer    chan<- error // gets nil at the first connection, or why there is none
+
+	hangUp atomic.Pointer[context.CancelFunc]
+	got    bitmap // with several devices; guarded by the user's mu
+}
+
+// bitmap holds a bit a message.
+type bitmap []uint64
+
+const wordBits = 64
+
+// set is false for a bit that was set before.
+func (b *bitmap) set(k int64) bool {
+	word, bit := int(k/wordBits), uint64(1)<<(k%wordBits)
+	for word >= len(*b) {
+		*b = append(*b, 0)
+	}
+	if (*b)[word]&bit != 0 {
+		return false
+	}
+	(*b)[word] |= bit
+	return true
+}
+
+func (b bitmap) has(k int64) bool {
+	word := int(k / wordBits)
+	return word < len(b) && b[word]&(1<<(k%wordBits)) != 0
+}
+
+func (d *device) onState(s client.State, err error) {
+	r := d.user.run
 	now := r.now()
 	switch s {
 	case client.Connecting:
-		u.dialled = now
+		d.dialled = now
 	case client.Open:
+		d.connected = true
 		r.connected.Add(1)
-		u.connected = true
-		r.connecting.record(u.number, now-u.dialled, 1)
-		if u.answer != nil {
-			u.mu.Lock()
-			u.opened = now
-			u.mu.Unlock()
-			u.answer <- nil
-			u.answer = nil
+		r.connecting.record(d.number, now-d.dialled, 1)
+		d.user.opens(now, d.churned)
+		if d.churned {
+			r.reconnects.Add(1)
+			d.churned = false
+		}
+		if d.answer != nil {
+			d.answer <- nil
+			d.answer = nil
 		}
 	case client.Closed:
 		r.noteClosed(err)
-		if u.connected {
-			r.connected.Add(-1)
+		if d.connected {
 			r.closes.Add(1)
 		}
-		u.connected = false
+		d.closed()
 	}
 }
 
-// live connects and stays until the run is over.
-func (u *user) live() {
-	r := u.run
-	device, err := r.NewDevice(DeviceParams{Number: u.number, User: u.name, OnState: u.onState})
-	if err == nil {
-		err = device.RunRaw(r.living, u.take)
+// closed notes that there is no connection now.
+func (d *device) closed() {
+	if !d.connected {
+		return
+	}
+	d.connected = false
+	d.user.run.connected.Add(-1)
+	d.user.mu.Lock()
+	defer d.user.mu.Unlock()
+	d.user.open--
+}
+
+// opens notes a connection; back says that it makes up for one that was ended
+// here.
+func (u *user) opens(now time.Duration, back bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.opened == 0 {
+		u.opened = now
+	}
+	if back && u.open == 0 {
+		u.back = now
+	}
+	u.open++
+}
+
+// live connects and stays until the run is over, but for the times it is sent
+// away.
+func (d *device) live() {
+	r := d.user.run
+	conn, err := r.NewDevice(DeviceParams{Number: d.number, User: d.user.name, OnState: d.onState})
+	for err == nil {
+		if err = d.stay(conn); err != nil || r.living.Err() != nil {
+			break
+		}
+		// Sent away: it comes back.
+		d.closed()
+		d.churned = true
+		if !r.sleep(r.living, r.Away) {
+			break
+		}
 	}
 	if err != nil {
 		r.noteClosed(err)
 	}
-	if u.answer != nil {
+	if d.answer != nil {
 		if err == nil {
-			err = fmt.Errorf("user %s was not connected", u.name)
+			err = fmt.Errorf("user %s was not connected", d.user.name)
 		}
-		u.answer <- err
-		u.answer = nil
+		d.answer <- err
+		d.answer = nil
 	}
 }
 
+// stay is connected until the run is over or the device is sent away.
+func (d *device) stay(conn Device) error {
+	r := d.user.run
+	if r.Churn == 0 {
+		return conn.RunRaw(r.living, d.take)
+	}
+	ctx, hangUp := context.WithCancel(r.living)
+	defer hangUp()
+	d.hangUp.Store(&hangUp)
+	return conn.RunRaw(ctx, d.take)
+}
+
+// sendAway ends the connections of a user; the devices connect again by
+// themselves. It is false for a user who is away already.
+func (u *user) sendAway() bool {
+	u.mu.Lock()
+	there := u.open > 0
+	u.mu.Unlock()
+	if !there {
+		return false
+	}
+	for i := range u.devices {
+		if hangUp := u.devices[i].hangUp.Load(); hangUp != nil {
+			(*hangUp)()
+		}
+	}
+	return true
+}
+
 // take counts what arrived. Nothing is wrong enough to end the connection for.
-func (u *user) take(frame []byte) error {
+func (d *device) take(frame []byte) error {
+	u := d.user
 	r := u.run
 	now := r.now()
 	s, ok := findStamp(frame, r.mark)
@@ -86,45 +193,60 @@ func (u *user) take(frame []byte) error {
 	switch {
 	case !ok || s.number >= r.generated.Load():
 		r.strangers.Add(1)
+		return nil
 	case s.number%users != int64(u.number):
 		r.misdirected.Add(1)
-	case !u.note(s.number/users, now):
+		return nil
+	}
+	a := d.note(s, now)
+	if a.again {
 		r.repeats.Add(1)
-	default:
-		r.received.Add(1)
-		if !u.later {
-			r.settled(1)
-			if r.measured(s.at) {
-				r.latency.record(u.number, now-s.at, 1)
-			}
-		}
+	} else if len(u.devices) > 1 {
+		r.copies.Add(1)
+	}
+	if !a.first {
+		return nil
+	}
+	r.received.Add(1)
+	if u.later {
+		return nil
+	}
+	r.settled(1)
+	if r.measured(s.at) {
+		r.arrived(u, s, now-s.at, a.away)
 	}
 	return nil
 }
 
-// note is false for a message that came before.
-func (u *user) note(k int64, now time.Duration) bool {
-	const bits = 64
-	word, bit := int(k/bits), uint64(1)<<(k%bits)
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	for word >= len(u.got) {
-		u.got = append(u.got, 0)
-	}
-	if u.got[word]&bit != 0 {
-		return false
-	}
-	u.got[word] |= bit
-	if u.count == 0 {
-		u.first = now
-	}
-	u.count++
-	u.last = now
-	return true
+// arrival is what is known of a message that came.
+type arrival struct {
+	first bool // the user gets it for the first time
+	again bool // this device had it before
+	away  bool // its user had been sent away since it was due
 }
 
-// missing is how many messages that Kafka has have not arrived, out of those
-// numbered below generated.
+func (d *device) note(s stamp, now time.Duration) arrival {
+	u := d.user
+	k := s.number / int64(u.run.Users)
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	first := u.got.set(k)
+	again := !first
+	if len(u.devices) > 1 {
+		again = !d.got.set(k)
+	}
+	if first {
+		if u.count == 0 {
+			u.first = now
+		}
+		u.count++
+		u.last = now
+	}
+	return arrival{first: first, again: again, away: s.at < u.back}
+}
+
+// missing is how many messages that Kafka has have not arrived at any device, out
+// of those numbered below generated.
 func (u *user) missing(generated int64, unconfirmed map[int64]struct{}) int64 {
 	users, own := int64(u.run.Users), int64(u.number)
 	if generated <= own {
@@ -137,15 +259,31 @@ func (u *user) missing(generated int64, unconfirmed map[int64]struct{}) int64 {
 	if missing == 0 || len(unconfirmed) == 0 {
 		return missing
 	}
-	const bits = 64
 	for k := range sent {
-		_, unknown := unconfirmed[k*users+own]
-		arrived := int(k/bits) < len(u.got) && u.got[k/bits]&(1<<(k%bits)) != 0
-		if unknown && !arrived {
+		if _, unknown := unconfirmed[k*users+own]; unknown && !u.got.has(k) {
 			missing--
 		}
 	}
 	return missing
+}
+
+// everywhere is how many messages have arrived at every device of the user.
+func (u *user) everywhere() int64 {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	count := int64(0)
+	for word := range u.got {
+		all := u.got[word]
+		for i := range u.devices {
+			if got := u.devices[i].got; word < len(got) {
+				all &= got[word]
+			} else {
+				all = 0
+			}
+		}
+		count += int64(bits.OnesCount64(all))
+	}
+	return count
 }
 
 // waited is how long after connecting the first and the last of count messages
