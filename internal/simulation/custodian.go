@@ -174,6 +174,12 @@ func (c *custodian) readReceipts(n int) bool {
 	c.gather()
 	before := c.nextRec
 	for ; n > 0 && c.nextRec < int64(len(c.p.receipts)); n-- {
+		if command := c.p.receipts[c.nextRec].command; command != nil {
+			c.m.Command(c.nextRec, command)
+			c.nextRec++
+			c.gather()
+			continue
+		}
 		r := c.p.receipts[c.nextRec].Receipt
 		c.listen(&r)
 		c.hears(&r)
@@ -403,6 +409,7 @@ func (c *custodian) write(o *ordered, src *source, stray bool) int64 {
 		ends := push.NoWait
 		if a.FromRetry {
 			ends = a.Origin
+			origin.wentOn = true
 		}
 		told.offset = p.addRequest(w, push.OfferRecord(src.rec, l, ends))
 		p.checkLineage(w, told.offset, l, ends)
@@ -414,6 +421,7 @@ func (c *custodian) write(o *ordered, src *source, stray bool) int64 {
 		w.partitions[a.Home].checkLineage(w, told.offset, l, push.NoWait)
 		return told.offset
 	case custody.DeadLetter:
+		w.checkDiscarded(src.message, a.Reason, origin)
 		origin.safe, origin.followed = true, true
 		w.messages[src.message].dead++
 		w.checkExpiry(src.message, a.Reason)

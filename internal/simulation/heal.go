@@ -43,6 +43,7 @@ func (w *World) heal() {
 	w.settleModes()
 	w.absentAreAbsent()
 	w.whoIsMuteIsFound()
+	w.operatorIsObeyed()
 	w.everyoneConnects()
 	w.calmDown()
 	if w.failure == nil && w.revenant && !w.quiet() {

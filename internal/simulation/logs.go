@@ -42,6 +42,7 @@ type request struct {
 	// of the message is durable; ended: so is the wait's end.
 	waitAt          int64
 	followed, ended bool
+	wentOn          bool // an offering is durable that names its wait
 	endedAt         int64
 }
 
@@ -54,9 +55,10 @@ type retryRecord struct {
 }
 
 // receipt with when the broker appended it, and below which offset it speaks of
-// requests.
+// requests; or a command of an operator.
 type receipt struct {
 	push.Receipt
+	command *push.Command
 	at      time.Time
 	through int64
 }

@@ -9,6 +9,8 @@ const (
 	window   = "internal/custody/window.go"
 	strict   = "internal/custody/strict.go"
 	carry    = "internal/custody/carry.go"
+	command  = "internal/custody/command.go"
+	entries  = "internal/custody/entry.go"
 	router   = "internal/targeted/router.go"
 	nodes    = "internal/targeted/node.go"
 	goneOnes = "internal/targeted/gone.go"
@@ -47,6 +49,8 @@ const (
 //   - that a message is looked up twice at most: sessions that are gone end it;
 //   - that what could not be brought is not looked up a second time: it costs one more
 //     call, and the failure counts all the same;
+//   - that what is on its way out is not commanded: it does not wait, which is what
+//     commands are about;
 //   - that a failed call, and an answer that lists nothing, forget what was found: it is
 //     looked up a second time anyway, or forgotten a second later.
 func mutations() []mutation {
@@ -54,7 +58,7 @@ func mutations() []mutation {
 	for _, list := range [][]mutation{
 		evidenceMutations(), settleMutations(), actionMutations(), machineMutations(), orderMutations(),
 		ledgerMutations(), trackerMutations(), codecMutations(),
-		carryMutations(), routerMutations(), nodeMutations(), calledMutations(),
+		carryMutations(), commandMutations(), routerMutations(), nodeMutations(), calledMutations(),
 	} {
 		all = append(all, list...)
 	}
@@ -130,6 +134,39 @@ func evidenceMutations() []mutation {
 		{
 			"a receipt that names a session is kept for what it caused", evidence,
 			"\t\t\tm.hold(e, mark)\n\t\t\tif m.policy.Strict", "\t\t\tif m.policy.Strict",
+		},
+	}
+}
+
+func commandMutations() []mutation {
+	return []mutation{
+		{
+			"a command to discard is kept until that is done", command,
+			"m.hold(e, mark)\n\t\te.busy().discard", "e.busy().discard",
+		},
+		{
+			"a command to release is kept until that is done", command,
+			"if m.isNext(e) {\n\t\tm.hold(e, mark)\n\t}", "",
+		},
+		{
+			"a command is done by a successor that reads it while restoring", machine,
+			"case e.isDiscarded():\n\t\t\tm.discard(e)\n", "",
+		},
+		{
+			"a command touches no other user's message", command,
+			"|| m.userOf(e).name != w.User", "",
+		},
+		{
+			"what is being written anew is discarded when it is written", waitLog,
+			"case w.discard != \"\" && m.restored:\n\t\tm.die(e, push.Discarded, w.discard)\n", "",
+		},
+		{
+			"what is released is offered", command,
+			"if e.state == waiting && !e.ready && m.restored {\n\t\tm.leaveWaiting(e)\n\t}", "",
+		},
+		{
+			"while restoring, what is discarded may turn out to have ended", command,
+			"e.state != waiting || !m.restored", "e.state != waiting",
 		},
 	}
 }

@@ -39,8 +39,9 @@ type message struct {
 	offset          int64
 	dead            int
 	outcomes        int
-	unmarked        int // outcomes that are not marked as possible repeats
-	place           int // among those of its user and type, counted from one; 0: it has no record at home yet
+	discarded       bool // an operator has asked for it
+	unmarked        int  // outcomes that are not marked as possible repeats
+	place           int  // among those of its user and type, counted from one; 0: it has no record at home yet
 }
 
 // turn is the order of the messages of one user and type: that of their first
@@ -73,6 +74,7 @@ type World struct {
 	late       []func() // writes that were given up and are still under way
 	visits     []func() // calls that were given up and are still under way
 	directory  register
+	operator   *rand.Rand // nil: nobody gives commands
 
 	story   *story
 	failure *Failure
@@ -99,6 +101,7 @@ func newWorld(seed uint64, told bool) *World {
 	rng := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // it must be the same each time
 	w := &World{seed: seed, rng: rng, now: epoch0, nature: drawNature(rng)}
 	drawWays(seed, &w.nature)
+	w.operator = drawOperator(seed)
 	if told {
 		w.story = &story{}
 	}
@@ -170,6 +173,7 @@ func (w *World) play() {
 
 // happen lets one thing happen, chosen at random.
 func (w *World) happen() {
+	w.mayOperate()
 	if len(w.zombies) > 0 && w.one(4) {
 		w.zombieActs()
 		return
