@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"encoding/json"
+	"net/http"
 	"slices"
 	"sync"
 	"testing"
@@ -52,10 +53,16 @@ func tryConnect(t *testing.T, n *node, user string, change ...func(*client)) (*c
 
 func dial(t *testing.T, url string, change ...func(*client)) (*client, error) {
 	t.Helper()
+	return dialBy(t, nil, url, change...)
+}
+
+// dialBy connects through a client of HTTP; nil is the usual one.
+func dialBy(t *testing.T, through *http.Client, url string, change ...func(*client)) (*client, error) {
+	t.Helper()
 	const patience = 10 * time.Second
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	conn, res, err := websocket.Dial(ctx, url, &websocket.DialOptions{Subprotocols: []string{"pushgate.v1"}})
+	conn, res, err := websocket.Dial(ctx, url, &websocket.DialOptions{Subprotocols: []string{"pushgate.v1"}, HTTPClient: through})
 	if res != nil && res.Body != nil {
 		_ = res.Body.Close()
 	}

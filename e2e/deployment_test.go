@@ -38,6 +38,12 @@ func deploy(t *testing.T, brokers []string) *deployment {
 // deployWith has more variables for each of the deployment's processes.
 func deployWith(t *testing.T, brokers []string, env map[string]string, options ...kgo.Opt) *deployment {
 	t.Helper()
+	return deployOver(t, partitions, brokers, env, options...)
+}
+
+// deployOver has the topics over a number of partitions.
+func deployOver(t *testing.T, partitions int, brokers []string, env map[string]string, options ...kgo.Opt) *deployment {
+	t.Helper()
 	d := &deployment{t: t, brokers: brokers, extra: env, prefix: fmt.Sprintf("t%06x.", rand.Uint32()&0xffffff)}
 	apply := run(t, "topics", d.env(), "topics", "apply", "--partitions", fmt.Sprint(partitions))
 	require.Zero(t, apply.exit(60*time.Second), apply.out.String())
@@ -97,6 +103,8 @@ func (d *deployment) env() map[string]string {
 		"PUSHGATE_KAFKA_TOPICS_DEAD_LETTER": d.topic("dead-letter"),
 		"PUSHGATE_KAFKA_TOPICS_RECEIPTS":    d.topic("receipts"),
 		"PUSHGATE_KAFKA_TOPICS_OUTCOMES":    d.topic("outcomes"),
+		"PUSHGATE_KAFKA_TOPICS_OPERATIONS":  d.topic("operations"),
+		"PUSHGATE_KAFKA_TOPICS_NODES":       d.topic("nodes"),
 		"PUSHGATE_CUSTODY_GROUP":            d.prefix + "custodians",
 	}
 	maps.Copy(env, d.extra)

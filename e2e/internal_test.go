@@ -18,7 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"pushgate/e2e/apachekafka"
-	"pushgate/internal/admin"
+	"pushgate/internal/admin/api"
 	"pushgate/internal/directory/redistest"
 )
 
@@ -129,7 +129,7 @@ func TestAnyNodeTellsWhereTheDevicesOfAUserAre(t *testing.T) {
 		for _, asked := range []*node{a, b} {
 			asked.awaitFound("42", 2)
 			found := asked.whereIs("42")
-			assert.Equal(t, admin.ScopeDeployment, found.Scope)
+			assert.Equal(t, api.ScopeDeployment, found.Scope)
 			assert.Equal(t, d.prefix+asked.id, found.Node, "who answers")
 			newest, oldest := found.Sessions[0], found.Sessions[1]
 			assert.Equal(t, []string{d.prefix + "b", b.gateway, "order"}, []string{newest.Node, newest.Address, newest.Type})

@@ -12,11 +12,11 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"pushgate/internal/admin"
+	"pushgate/internal/admin/api"
 )
 
 // whereIs asks a node where a user is connected.
-func (n *node) whereIs(user string) (found admin.User) {
+func (n *node) whereIs(user string) (found api.User) {
 	n.t.Helper()
 	code, body, err := get(n.t.Context(), "http://"+n.admin+"/v1/users/"+user)
 	require.NoError(n.t, err)
