@@ -127,6 +127,7 @@ func onFreePorts(t *testing.T) config.Config {
 	c.Gateway.Listen, c.Admin.Listen, c.Dev.KafkaListen, c.Dev.RedisListen = free, free, free, free
 	c.Dev.DataDir = t.TempDir()
 	c.Kafka.SessionTimeout = time.Second
+	c.Canary.Enabled, c.Tracing.Enabled, c.Tracing.Endpoint = true, true, "http://"+nobody(t) // they have families of their own
 	return c
 }
 
@@ -313,9 +314,9 @@ func isKey(name string) bool {
 }
 
 // isTopicSetting says whether Kafka, and not this program, has a setting of that
-// name.
+// name, of topics or of a broker's log.
 func isTopicSetting(name string) bool {
 	const replicated = 3 // then min.insync.replicas is set, too
 	_, ok := config.Default().Kafka.TopicSpecs(1, replicated, 1)[0].Configs[name]
-	return ok
+	return ok || strings.HasPrefix(name, "log.retention.") || strings.HasPrefix(name, "log.dirs")
 }

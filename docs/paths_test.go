@@ -87,7 +87,7 @@ func wrongPaths(t *testing.T, tree fs.FS) (wrong, documents []string) {
 		switch {
 		case err != nil:
 			return err
-		case entry.IsDir() && name != "." && (strings.HasPrefix(entry.Name(), ".") || entry.Name() == "testdata"):
+		case entry.IsDir() && name != "." && (strings.HasPrefix(entry.Name(), ".") || entry.Name() == "testdata" || entry.Name() == "node_modules"):
 			return fs.SkipDir
 		case path.Ext(name) == ".md":
 			documents = append(documents, name)
