@@ -76,6 +76,11 @@ simulate-long: ## HISTORIES (1,000,000) random histories; FROM=12345 begins at t
 story: ## the whole story of the history with SEED (1)
 	PUSHGATE_SEED=$(SEED) go test -count=1 -v -run '^TestTheWholeStoryOfASeedCanBeTold$$' ./internal/simulation
 
+.PHONY: console
+console: ## build the console and pushgate.js from their sources
+	cd internal/console/ui && npm ci && npm run build
+	cd internal/pushgatejs && npm ci && npm run build
+
 .PHONY: lint
 lint: ## golangci-lint, pinned: style, habits and import directions
 	"$(LINT)" run ./...
