@@ -198,5 +198,6 @@ func (m *Machine) drop(e *entry) {
 	m.waitLog.remove(e)
 	m.unlink(e)
 	m.types.release(e.typ)
+	m.works.give(e.work)
 	m.entries.give(e.self)
 }

@@ -91,6 +91,7 @@ type Machine struct {
 	replayed int64 // of requests: below, a predecessor may have concluded
 
 	entries  slab[entry]
+	works    works
 	flights  index[int64] // entries in flight, by origin
 	waits    index[int64] // the others
 	users    slab[user]
@@ -190,7 +191,8 @@ func (m *Machine) Request(r Request) {
 	e.expires, e.size = r.Expires.UnixMilli(), r.Size
 	e.attempt, e.failures = uint16(r.Attempt), uint16(r.Failures) //nolint:gosec // at most 32,768
 	e.repeat = r.MayRepeat || r.Offset < m.replayed
-	e.busy().readAt = m.observed
+	e.work = m.works.take()
+	e.work.readAt = m.observed
 	if m.policy.Outcomes {
 		e.work.detail = &detail{id: r.ID, user: r.User, accepted: r.Accepted}
 	}

@@ -98,18 +98,25 @@ func (s *shard) has(user string, k Key) bool {
 	if l == nil {
 		l = s.old[user]
 	}
-	return l != nil && slices.Contains(l.keys, k)
+	return l != nil && l.has(k)
 }
 
 // latest are the keys of one user: a ring once there are as many as are kept.
 type latest struct {
 	keys   []Key
 	oldest int
+	newest int64 // the latest time of a key that there was
 }
 
+// has looks through the keys only where there is something to find: nearly every
+// message is younger than all that its user had before.
+func (l *latest) has(k Key) bool { return k.seen <= l.newest && slices.Contains(l.keys, k) }
+
 func (l *latest) add(k Key, limit int) {
+	known := l.has(k)
+	l.newest = max(l.newest, k.seen)
 	switch {
-	case slices.Contains(l.keys, k):
+	case known:
 	case len(l.keys) == limit:
 		l.keys[l.oldest] = k
 		l.oldest = (l.oldest + 1) % limit

@@ -17,6 +17,7 @@ type delivery struct {
 	// one was pending: it is written once, and its end is theirs.
 	more []*Verdict
 
+	tail       uint64 // of the id
 	prev, next *delivery
 	listed     bool
 	written    bool
@@ -50,6 +51,7 @@ type pendingList struct {
 
 func (l *pendingList) add(d *delivery) {
 	d.listed, d.prev = true, l.last
+	d.tail = tailOf([]byte(d.verdict.m.ID))
 	if l.last == nil {
 		l.first = d
 	} else {
@@ -93,12 +95,25 @@ func (l *pendingList) find(id []byte) *delivery {
 	if l.byID != nil {
 		return l.byID[string(id)]
 	}
+	if l.first == nil {
+		return nil
+	}
+	tail := tailOf(id)
 	for d := l.first; d != nil; d = d.next {
-		if d.verdict.m.ID == string(id) {
+		if d.tail == tail && d.verdict.m.ID == string(id) {
 			return d
 		}
 	}
 	return nil
+}
+
+// tailOf is the end of an id, where ids differ most often: whoever looks for one need
+// not look at the messages of the others, which nobody has looked at for long.
+func tailOf(id []byte) (tail uint64) {
+	for i := max(0, len(id)-8); i < len(id); i++ {
+		tail = tail<<8 | uint64(id[i])
+	}
+	return tail
 }
 
 // maxLate bounds how many deliveries that timed out are remembered for an
