@@ -13,6 +13,7 @@ import (
 
 	"pushgate/internal/app"
 	"pushgate/internal/config"
+	"pushgate/internal/gcpace"
 	"pushgate/internal/listen"
 )
 
@@ -77,6 +78,8 @@ func (p *program) dev(ctx context.Context, c config.Config, demo bool) error {
 	if err != nil {
 		return byFlag(err)
 	}
+	unpace := gcpace.Start()
+	defer unpace()
 	running, stop := context.WithCancel(ctx)
 	defer stop()
 	ended := make(chan error, 1)

@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"pushgate/internal/app"
+	"pushgate/internal/gcpace"
 )
 
 func (p *program) serveCommand() *cobra.Command {
@@ -33,6 +34,8 @@ second signal ends it at once.`,
 		if err != nil {
 			return err
 		}
+		unpace := gcpace.Start()
+		defer unpace()
 		if err := node.Run(cmd.Context()); err != nil {
 			return fmt.Errorf("the node has ended: %w", err)
 		}
