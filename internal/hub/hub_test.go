@@ -313,17 +313,29 @@ func TestNothingIsLostWhileSessionsComeAndGo(t *testing.T) {
 	}
 }
 
-func BenchmarkDeliver(b *testing.B) {
+// newDelivering returns what hands a usual message to a session and completes its write.
+func newDelivering() func() {
 	h, _ := hub.New(hub.Params{})
 	f, _ := session.NewFactory(session.FactoryParams{Config: session.DefaultConfig()})
 	last := &latest{}
 	_ = h.Add(f.New(session.Params{User: "42", Type: push.AllTypes, Transport: last}))
 	m := message("0194f6a2-7a3c-7bfb-8f1f-3f1c2d9e0001")
 	m.Data = []byte(`"` + strings.Repeat("x", 240) + `"`)
-	b.ReportAllocs()
-	for b.Loop() {
+	return func() {
 		h.Deliver(m, ignorant{})
 		last.w.Done.Completed(last.w, nil)
+	}
+}
+
+func TestADeliveryAllocatesItsFrameAndItsPlaceAmongThoseUnderWay(t *testing.T) {
+	assert.LessOrEqual(t, testing.AllocsPerRun(100, newDelivering()), 2.0)
+}
+
+func BenchmarkDeliver(b *testing.B) {
+	deliver := newDelivering()
+	b.ReportAllocs()
+	for b.Loop() {
+		deliver()
 	}
 }
 

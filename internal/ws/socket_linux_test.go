@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"pushgate/internal/ws"
@@ -101,6 +102,33 @@ func benchmarkConn(b *testing.B, frame []byte) {
 	b.StopTimer()
 }
 
+func TestAFrameCostsNoAllocation(t *testing.T) {
+	r := newRig(t, rigParams{limits: limits()})
+	c, p := r.dialRaw(t, "")
+	newDrain(t).add(t, c.(*net.TCPConn))
+	frame := ws.AppendFrame(nil, ws.OpText, make([]byte, unicastPayload))
+	var s sent
+	var w ws.Write
+	const frames = 100
+	each := testing.AllocsPerRun(10, func() {
+		for range frames {
+			before := s.done.Load()
+			w = ws.Write{Frame: frame, Done: &s}
+			if p.conn.Send(&w) != nil {
+				panic("not taken")
+			}
+			for s.done.Load() == before {
+				runtime.Gosched()
+			}
+		}
+	}) / frames
+	budget := 0.1
+	if limits().Portable {
+		budget = 2 // who writes is started each time
+	}
+	assert.Less(t, each, budget)
+}
+
 // drain reads what comes on sockets, and forgets it.
 type drain struct {
 	epoll  int
@@ -109,7 +137,7 @@ type drain struct {
 	over   atomic.Bool
 }
 
-func newDrain(b *testing.B) *drain {
+func newDrain(b testing.TB) *drain {
 	b.Helper()
 	fd, err := syscall.EpollCreate1(syscall.EPOLL_CLOEXEC)
 	require.NoError(b, err)
@@ -126,7 +154,7 @@ func newDrain(b *testing.B) *drain {
 	return d
 }
 
-func (d *drain) add(b *testing.B, c *net.TCPConn) {
+func (d *drain) add(b testing.TB, c *net.TCPConn) {
 	b.Helper()
 	fd := descriptor(b, c)
 	d.fds = append(d.fds, fd)
@@ -147,7 +175,7 @@ func (d *drain) read() {
 
 // descriptor takes the socket from the runtime, as a descriptor of its own that does not
 // block.
-func descriptor(b *testing.B, c *net.TCPConn) int {
+func descriptor(b testing.TB, c *net.TCPConn) int {
 	b.Helper()
 	f, err := c.File()
 	require.NoError(b, err)
