@@ -9,6 +9,8 @@ FUZZTIME ?= 20s
 HISTORIES ?= 1000000
 SOAK     ?= 20m
 ROUTING  ?= broadcast
+empty    :=
+space    := $(empty) $(empty)
 LINT      = $$(.ci/tools golangci-lint)
 
 .PHONY: help
@@ -60,6 +62,13 @@ scaling: ## what a message costs with each routing, on 1, 3 and 5 nodes: prints 
 	PUSHGATE_E2E_REQUIRE_KAFKA=1 PUSHGATE_E2E_REQUIRE_REDIS=1 PUSHGATE_E2E_SCALING=table PUSHGATE_E2E_REPORT="$(CURDIR)/bin/scaling.md" \
 		go test -count=1 -v -timeout 1h -run '^TestWhatEachRoutingCosts$$' ./e2e
 	@cat bin/scaling.md
+
+.PHONY: capacity
+capacity: ## what one node carries, in ROUNDS (5): prints the tables of docs/performance.md after an hour; PART="latency" is one of them
+	@mkdir -p bin
+	PUSHGATE_E2E_REQUIRE_KAFKA=1 PUSHGATE_E2E_CAPACITY=table PUSHGATE_E2E_ROUNDS=$(ROUNDS) PUSHGATE_E2E_REPORT="$(CURDIR)/bin/capacity.md" \
+		go test -count=1 -v -timeout 3h -run '^TestWhatANodeCarries$$/$(subst $(space),_,$(PART))' ./e2e
+	@cat bin/capacity.md
 
 SIMULATE = GOGC=400 go test -count=1 -v -timeout 12h ./internal/simulation
 

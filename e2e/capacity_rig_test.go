@@ -149,8 +149,11 @@ func coldUnicast(t *testing.T) (bare, conn float64) {
 	return value("send"), value("Conn")
 }
 
-// middle is the median of what was measured; there is something.
+// middle is the median of what was measured, 0 where nothing was.
 func middle(values ...float64) float64 {
+	if len(values) == 0 {
+		return 0
+	}
 	values = slices.Sorted(slices.Values(values))
 	return values[len(values)/2]
 }

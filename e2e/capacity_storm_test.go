@@ -24,7 +24,7 @@ type storm struct {
 // long it takes until everybody has what has waited.
 func (c capacity) storms(t *testing.T) []string {
 	s := c.storm
-	users := c.users[0]
+	users := c.users / 10
 	var calm, stormy, last []float64
 	for range c.rounds {
 		d := deploy(t, realBroker(t))
@@ -58,7 +58,7 @@ func (c capacity) storms(t *testing.T) []string {
 
 // slowClients measures what their neighbours notice of clients that never read.
 func (c capacity) slowClients(t *testing.T) []string {
-	users := c.users[len(c.users)-1] - c.storm.slow
+	users := c.users - c.storm.slow
 	var without, with, memory []float64
 	for range c.rounds {
 		d := deploy(t, realBroker(t))

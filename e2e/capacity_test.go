@@ -20,8 +20,9 @@ const capacityVariable = "PUSHGATE_E2E_CAPACITY"
 // capacity is how much is done to find out what a node carries.
 type capacity struct {
 	rounds      int
-	users       []int // to deliver to
-	partitions  []int
+	saturated   []delivering
+	bare        bool // send(2) is measured beside, which takes a program of its own
+	users       int  // of the usual load
 	during      time.Duration
 	foreign     int   // requests for users of others
 	connections []int // idle ones
@@ -31,16 +32,30 @@ type capacity struct {
 	held        int // connections of each of two nodes
 }
 
-func ofCapacity() capacity {
+// delivering is to so many users, by way of so many partitions.
+type delivering struct{ users, partitions int }
+
+// roundsVariable says how often each figure is measured; the table has the median.
+const roundsVariable = "PUSHGATE_E2E_ROUNDS"
+
+func ofCapacity(t *testing.T) capacity {
+	t.Helper()
 	if os.Getenv(capacityVariable) == "table" {
+		rounds := 5
+		if text := os.Getenv(roundsVariable); text != "" {
+			n, err := strconv.Atoi(text)
+			require.NoError(t, err, roundsVariable)
+			rounds = max(n, 1)
+		}
 		return capacity{
-			rounds: 5, users: []int{1000, 10_000}, partitions: []int{1, 4, 24}, during: 8 * time.Second, foreign: 1_000_000,
+			rounds: rounds, saturated: []delivering{{1000, 4}, {10_000, 1}, {10_000, 4}, {10_000, 24}}, users: 10_000, bare: true,
+			during: 8 * time.Second, foreign: 1_000_000,
 			connections: []int{1000, 5000, 10_000, 19_000}, idle: 60 * time.Second, rate: 5000,
 			storm: storm{connects: 10_000, within: 10 * time.Second, returning: 10_000, each: 10, slow: 1000}, held: 18_000,
 		}
 	}
 	return capacity{
-		rounds: 1, users: []int{100}, partitions: []int{4}, during: time.Second, foreign: 10_000,
+		rounds: 1, saturated: []delivering{{100, 4}}, users: 100, during: time.Second, foreign: 10_000,
 		connections: []int{200}, idle: 2 * time.Second, rate: 300,
 		storm: storm{connects: 300, within: time.Second, returning: 100, each: 10, slow: 20}, held: 200,
 	}
@@ -49,7 +64,7 @@ func ofCapacity() capacity {
 // TestWhatANodeCarries measures what docs/performance.md tells of. It fails where a
 // message is lost or a connection cannot be had; figures are read by people.
 func TestWhatANodeCarries(t *testing.T) {
-	c := ofCapacity()
+	c := ofCapacity(t)
 	var lines []string
 	part := func(name string, measure func(t *testing.T) []string) {
 		t.Run(name, func(t *testing.T) {
@@ -75,27 +90,27 @@ func (c capacity) delivering(t *testing.T) []string {
 		"| users | partitions | CPU of the gateway, us a message | messages a second | send(2) to as many sockets, us | Conn, of send(2) |",
 		"| ---: | ---: | ---: | ---: | ---: | ---: |",
 	}
-	for _, users := range c.users {
-		for _, partitions := range c.partitions {
-			var micros, rates, bare, ratio []float64
-			for range c.rounds {
+	for _, to := range c.saturated {
+		var micros, rates, bare, ratio []float64
+		for range c.rounds {
+			if c.bare {
 				b, conn := coldUnicast(t)
 				bare, ratio = append(bare, b/1000), append(ratio, b/conn)
-				r := c.saturate(t, users, partitions)
-				micros, rates = append(micros, r.Nodes[0].CPUMicros), append(rates, r.Rate)
 			}
-			lines = append(lines, cells(users, partitions, middle(micros...), int(middle(rates...)), middle(bare...), middle(ratio...)))
+			r := c.saturate(t, to)
+			micros, rates = append(micros, r.Nodes[0].CPUMicros), append(rates, r.Rate)
 		}
+		lines = append(lines, cells(to.users, to.partitions, middle(micros...), int(middle(rates...)), middle(bare...), middle(ratio...)))
 	}
 	return lines
 }
 
-func (c capacity) saturate(t *testing.T, users, partitions int) benched {
+func (c capacity) saturate(t *testing.T, to delivering) benched {
 	t.Helper()
-	d := deployOver(t, partitions, realBroker(t), nil)
+	d := deployOver(t, to.partitions, realBroker(t), nil)
 	n := d.node("n", asShipped, with("GOMAXPROCS", "1"))
 	defer n.kill()
-	load := d.load([]*node{n}, "--users", strconv.Itoa(users), "--rate", "0", "--in-flight", "100000", "--no-ack-protocol",
+	load := d.load([]*node{n}, "--users", strconv.Itoa(to.users), "--rate", "0", "--in-flight", "100000", "--no-ack-protocol",
 		"--warm-up", "2s", "--duration", c.during.String())
 	const gatewayCore, restCore = 1, 0
 	pinTo(t, gatewayCore, n.pid())
@@ -115,14 +130,13 @@ func (c capacity) saturate(t *testing.T, users, partitions int) benched {
 // latency measures how long messages take at a rate that leaves the machine room.
 func (c capacity) latency(t *testing.T) []string {
 	lines := []string{"| users | messages a second | clients | p50, ms | p99, ms | longest, ms | CPU of the gateway, us a message |", "| ---: | ---: | --- | ---: | ---: | ---: | ---: |"}
-	users := c.users[len(c.users)-1]
 	for _, plain := range []bool{true, false} {
 		for _, rate := range []int{c.rate / 5, c.rate} {
 			var p50, p99, longest, micros []float64
 			for range c.rounds {
 				d := deploy(t, realBroker(t))
 				n := d.node("n", asShipped)
-				args := []string{"--users", strconv.Itoa(users), "--rate", strconv.Itoa(rate), "--warm-up", c.during.String(), "--duration", (2 * c.during).String()}
+				args := []string{"--users", strconv.Itoa(c.users), "--rate", strconv.Itoa(rate), "--warm-up", c.during.String(), "--duration", (2 * c.during).String()}
 				if plain {
 					args = append(args, "--no-ack-protocol")
 				}
@@ -135,7 +149,7 @@ func (c capacity) latency(t *testing.T) []string {
 			if plain {
 				who = "do not"
 			}
-			lines = append(lines, cells(users, rate, who, middle(p50...), middle(p99...), middle(longest...), middle(micros...)))
+			lines = append(lines, cells(c.users, rate, who, middle(p50...), middle(p99...), middle(longest...), middle(micros...)))
 		}
 	}
 	return lines
