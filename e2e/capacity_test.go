@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"syscall"
 	"testing"
 	"time"
 
@@ -155,30 +156,39 @@ func (c capacity) latency(t *testing.T) []string {
 	return lines
 }
 
-// dropping measures what a gateway spends on requests for users of other gateways.
+// dropping measures what a gateway spends on requests for users of other gateways, which
+// wait in the log.
 func (c capacity) dropping(t *testing.T) []string {
-	var micros []float64
-	for range c.rounds {
-		d := deploy(t, realBroker(t))
-		n := d.node("n", asShipped, gatewayOnly, with("GOMAXPROCS", "1"))
-		rest := n.cpu()
-		d.flood(c.foreign)
-		require.True(t, poll(time.Minute, func() bool { return int(n.metric("pushgate_requests_dropped_total")) == c.foreign }))
-		micros = append(micros, float64((n.cpu()-rest).Microseconds())/float64(c.foreign))
-		n.kill()
+	lines := []string{
+		"| requests read and dropped | batches | CPU of the whole process for each, us | a CPU-second |", "| ---: | --- | ---: | ---: |",
 	}
-	return []string{
-		"| requests read and dropped | CPU of the whole process for each, us | a CPU-second |", "| ---: | ---: | ---: |",
-		cells(c.foreign, middle(micros...), int(1e6/max(middle(micros...), 1e-3))),
+	for _, batches := range []struct {
+		are   string
+		codec kgo.CompressionCodec
+	}{{"as they are", kgo.NoCompression()}, {"snappy", kgo.SnappyCompression()}} {
+		var micros []float64
+		for range c.rounds {
+			d := deploy(t, realBroker(t))
+			n := d.node("n", asShipped, gatewayOnly, with("GOMAXPROCS", "1"))
+			n.signal(syscall.SIGSTOP)
+			before := n.cpu()
+			d.flood(c.foreign, batches.codec)
+			n.signal(syscall.SIGCONT)
+			require.True(t, poll(time.Minute, func() bool { return int(n.metric("pushgate_requests_dropped_total")) == c.foreign }))
+			micros = append(micros, float64((n.cpu()-before).Microseconds())/float64(c.foreign))
+			n.kill()
+		}
+		lines = append(lines, cells(c.foreign, batches.are, middle(micros...), int(1e6/max(middle(micros...), 1e-3))))
 	}
+	return lines
 }
 
 // flood writes usual requests for users who are nowhere, as fast as it goes.
-func (d *deployment) flood(count int) {
+func (d *deployment) flood(count int, codec kgo.CompressionCodec) {
 	d.t.Helper()
 	const users = 100_000
 	client, err := kgo.NewClient(kgo.SeedBrokers(d.brokers...), kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)),
-		kgo.ProducerLinger(5*time.Millisecond), kgo.MaxBufferedRecords(50_000))
+		kgo.ProducerLinger(5*time.Millisecond), kgo.MaxBufferedRecords(50_000), kgo.ProducerBatchCompression(codec))
 	require.NoError(d.t, err)
 	defer client.Close()
 	data := payload(256)

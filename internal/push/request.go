@@ -116,21 +116,22 @@ func (t *texts) copyTo(m *Message) {
 	if string(t.contentType) == usualContentType {
 		m.ContentType, t.contentType = usualContentType, nil
 	}
-	var b strings.Builder
-	b.Grow(len(t.id) + len(t.kind) + len(t.source) + len(t.contentType) + len(t.traceParent) + len(t.user))
-	parts := [...]struct {
-		from []byte
-		to   *string
-	}{{t.id, &m.ID}, {t.kind, &m.Type}, {t.source, &m.Source}, {t.contentType, &m.ContentType}, {t.traceParent, &m.TraceParent}, {t.user, &m.User}}
-	for _, p := range parts {
-		b.Write(p.from)
+	var all strings.Builder
+	all.Grow(len(t.id) + len(t.kind) + len(t.source) + len(t.contentType) + len(t.traceParent) + len(t.user))
+	for _, part := range [...][]byte{t.id, t.kind, t.source, t.contentType, t.traceParent, t.user} {
+		all.Write(part)
 	}
-	whole := b.String()
-	for _, p := range parts {
-		if len(p.from) > 0 {
-			*p.to, whole = whole[:len(p.from)], whole[len(p.from):]
-		}
+	whole := all.String()
+	m.ID, whole = whole[:len(t.id)], whole[len(t.id):]
+	if n := len(t.kind); n > 0 {
+		m.Type, whole = whole[:n], whole[n:]
 	}
+	m.Source, whole = whole[:len(t.source)], whole[len(t.source):]
+	if n := len(t.contentType); n > 0 {
+		m.ContentType, whole = whole[:n], whole[n:]
+	}
+	m.TraceParent, whole = whole[:len(t.traceParent)], whole[len(t.traceParent):]
+	m.User = whole
 }
 
 // applyHeader takes over one header and says what is wrong with it, if anything.
