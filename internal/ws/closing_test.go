@@ -78,26 +78,6 @@ func TestAProtocolErrorReachesAClientThatKeepsSending(t *testing.T) {
 	}
 }
 
-func TestAnEchoServerWritesWhatIsQueuedBeforeItAnswersTheClose(t *testing.T) {
-	r := newRig(t, rigParams{limits: echoLimits(), onMessage: echo})
-	nc, pe := r.dialRaw(t, string(text("a").bytes())+string(closing(3001, "bye").bytes())+string(text("ignored").bytes()))
-	got, err := io.ReadAll(nc)
-	require.NoError(t, err)
-	assert.Equal(t, "\x81\x01a\x88\x02\x0b\xb9", string(got))
-	_ = nc.Close()
-	assert.Equal(t, ws.Closed{Code: 3001, Reason: "bye", Remote: true}, pe.awaitClosed(t))
-}
-
-func TestACloseWithoutACodeIsAnsweredWithoutOne(t *testing.T) {
-	r := newRig(t, rigParams{limits: limits()})
-	nc, pe := r.dialRaw(t, string(frame{op: ws.OpClose}.bytes()))
-	got, err := io.ReadAll(nc)
-	require.NoError(t, err)
-	assert.Equal(t, "\x88\x00", string(got))
-	_ = nc.Close()
-	assert.Equal(t, ws.Closed{Code: ws.CodeNone, Remote: true}, pe.awaitClosed(t))
-}
-
 func TestBothSidesMayCloseAtOnce(t *testing.T) {
 	for _, secure := range []bool{false, true} {
 		r := newRig(t, rigParams{limits: limits(), tls: secure})

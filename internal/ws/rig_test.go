@@ -2,6 +2,7 @@ package ws_test
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -148,27 +149,38 @@ func (l listener) Accept() (net.Conn, error) {
 
 func (r *rig) url() string { return "ws" + strings.TrimPrefix(r.http.URL, "http") + "/" }
 
+// tls is how a client reaches the rig by TLS; nil if that is not what the rig speaks.
+func (r *rig) tls() *tls.Config {
+	if r.http.TLS == nil {
+		return nil
+	}
+	return r.http.Client().Transport.(*http.Transport).TLSClientConfig
+}
+
 // dial connects with this package's own client, over TLS if that is what the rig
 // speaks.
 func (r *rig) dial(t *testing.T, p ws.DialParams) (*ws.ClientConn, *peer) {
 	t.Helper()
-	if r.http.TLS != nil {
-		p.TLS = r.http.Client().Transport.(*http.Transport).TLSClientConfig
-	}
+	p.TLS = r.tls()
 	c, err := ws.Dial(t.Context(), r.url(), p)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = c.Drop() })
 	return c, <-r.peers
 }
 
-// dialRaw opens a connection whose bytes are the test's own; early is sent
-// together with the request.
+// dialRaw opens a connection whose bytes are the test's own, over TLS if that is what the
+// rig speaks; early is sent together with the request.
 func (r *rig) dialRaw(t testing.TB, early string) (net.Conn, *peer) {
 	t.Helper()
 	nc, err := net.Dial("tcp", r.http.Listener.Addr().String())
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = nc.Close() })
 	require.NoError(t, nc.SetDeadline(time.Now().Add(10*time.Second)))
+	if config := r.tls(); config != nil {
+		config = config.Clone()
+		config.ServerName = "127.0.0.1"
+		nc = tls.Client(nc, config)
+	}
 	_, err = nc.Write([]byte("GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n" +
 		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n" + early))
 	require.NoError(t, err)
