@@ -2,13 +2,38 @@ package ws_test
 
 import (
 	"fmt"
+	"io"
 	"strings"
 	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"pushgate/internal/ws"
 )
 
 func TestAClosingHandshakeEndsInOrder(t *testing.T) { conform(t, closingRules()) }
+
+func TestNothingIsHeardAfterTheEnd(t *testing.T) {
+	for _, last := range []frame{closing(1000, ""), {op: ws.OpClose}, {op: 3}, text("\xff")} {
+		for _, secure := range []bool{false, true} {
+			r := newRig(t, rigParams{limits: conformingLimits(), tls: secure})
+			nc, pe := r.dialRaw(t, string(text("before").bytes()))
+			_, err := nc.Write(last.bytes())
+			require.NoError(t, err)
+			_, err = io.ReadAll(nc)
+			require.NoError(t, err)
+			// The server has said its last, and still reads.
+			for range 3 {
+				_, err = nc.Write(stream(text("after"), closing(1001, "")))
+				require.NoError(t, err)
+			}
+			require.NoError(t, nc.Close())
+			assert.NotEqual(t, ws.Code(1001), pe.awaitClosed(t).Code)
+			assert.Equal(t, 1, pe.heard)
+		}
+	}
+}
 
 // closingRules are group 7.
 func closingRules() []rule {

@@ -1,10 +1,11 @@
 package ws_test
 
 import (
-	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"pushgate/internal/ws"
 )
 
 // TestWhatIsSeenIsTheSameHoweverAConversationIsCut: rules one after another make a
@@ -24,6 +25,10 @@ func TestWhatIsSeenIsTheSameHoweverAConversationIsCut(t *testing.T) {
 	for _, tr := range transports() {
 		t.Run(tr.name, func(t *testing.T) {
 			dial := tr.open(t)
+			early := rapid.OneOf(rapid.Just(0), rapid.IntRange(1, 3000))
+			if tr.name == "pipe" {
+				early = rapid.Just(0)
+			}
 			rapid.Check(t, func(rt *rapid.T) {
 				var whole rule
 				for _, r := range rapid.SliceOfN(rapid.SampledFrom(open), 0, 6).Draw(rt, "rules") {
@@ -35,7 +40,7 @@ func TestWhatIsSeenIsTheSameHoweverAConversationIsCut(t *testing.T) {
 				whole.says, whole.sees = append(whole.says, end.bytes()...), append(whole.sees, end.sees...)
 				whole.fails, whole.closes = end.fails, end.closes
 				sizes := rapid.SampledFrom([]*rapid.Generator[int]{rapid.Just(1), rapid.IntRange(1, 20), rapid.IntRange(1, 2000)}).Draw(rt, "sizes")
-				a := arrival{next: func() func() int { return func() int { return sizes.Draw(rt, "piece") } }}
+				a := arrival{early: early.Draw(rt, "bytes with the request"), next: func() func() int { return func() int { return sizes.Draw(rt, "piece") } }}
 				if err := a.hold(t, dial, whole); err != nil {
 					rt.Fatalf("%v", err)
 				}
@@ -45,8 +50,8 @@ func TestWhatIsSeenIsTheSameHoweverAConversationIsCut(t *testing.T) {
 }
 
 func pongBytes(frames []frame) (n int) {
-	for _, f := range slices.Concat(frames) {
-		if f.op == pong("").op {
+	for _, f := range frames {
+		if f.op == ws.OpPong {
 			n += 2 + len(f.payload)
 		}
 	}

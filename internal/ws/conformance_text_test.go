@@ -1,6 +1,7 @@
 package ws_test
 
 import (
+	"encoding/binary"
 	"fmt"
 	"slices"
 	"strings"
@@ -162,8 +163,10 @@ func TestEveryCodePointIsText(t *testing.T) {
 		}
 	}
 	limits := ws.ParserLimits{MaxFrameBytes: all.Len(), MaxMessageBytes: all.Len()}
+	head := binary.BigEndian.AppendUint64([]byte{0x81, 0xFF}, uint64(all.Len()))
+	noKey := make([]byte, 4)
 	var got answers
-	_, broken := feed(text(all.String()).bytes(), limits, func() int { return 997 }, &got)
+	_, broken := feed(slices.Concat(head, noKey, []byte(all.String())), limits, func() int { return 997 }, &got)
 	assert.Nil(t, broken)
 	assert.True(t, slices.Equal(answers{text(all.String())}, got))
 }

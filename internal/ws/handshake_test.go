@@ -2,7 +2,6 @@ package ws_test
 
 import (
 	"context"
-	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -105,17 +104,24 @@ func TestOffersAreReadFromEveryHeaderLine(t *testing.T) {
 }
 
 func TestBytesThatCameWithTheRequestAreNotLost(t *testing.T) {
-	r := newRig(t, rigParams{limits: echoLimits(), onMessage: echo})
-	nc, _ := r.dialRaw(t, string(text("early").bytes())+string(text("bird").bytes())[:5])
-	got := make([]byte, 7)
-	_, err := io.ReadFull(nc, got)
-	require.NoError(t, err)
-	assert.Equal(t, "\x81\x05early", string(got))
-	_, err = nc.Write(text("bird").bytes()[5:])
-	require.NoError(t, err)
-	_, err = io.ReadFull(nc, got[:6])
-	require.NoError(t, err)
-	assert.Equal(t, "\x81\x04bird", string(got[:6]))
+	for _, secure := range []bool{false, true} {
+		r := newRig(t, rigParams{limits: echoLimits(), onMessage: echo, tls: secure})
+		// Where they end up depends on how many there are: with net/http, within TLS, or
+		// with the kernel.
+		for size := 1; size < 20_000; size += 1 + size/3 {
+			early, bird := text(stars(size)), text("bird").bytes()
+			nc, _ := r.dialRaw(t, string(early.bytes())+string(bird[:5]))
+			_, got, err := readFrame(nc)
+			require.NoError(t, err, "%d bytes, secure: %t", size, secure)
+			assert.Equal(t, early.payload, string(got))
+			_, err = nc.Write(bird[5:])
+			require.NoError(t, err)
+			_, got, err = readFrame(nc)
+			require.NoError(t, err)
+			assert.Equal(t, "bird", string(got))
+			require.NoError(t, nc.Close())
+		}
+	}
 }
 
 func TestDialTellsWhatTheServerAnswered(t *testing.T) {

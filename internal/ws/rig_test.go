@@ -27,12 +27,14 @@ type peer struct {
 	// onMessage may be nil.
 	onMessage func(p *peer, op ws.Op, payload []byte)
 
+	heard     int // messages; to be read when it is closed
 	mu        sync.Mutex
 	completed []error
 	closed    chan ws.Closed
 }
 
 func (p *peer) OnMessage(op ws.Op, payload []byte) {
+	p.heard++
 	if p.onMessage != nil {
 		p.onMessage(p, op, payload)
 	}
