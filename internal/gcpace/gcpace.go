@@ -14,12 +14,16 @@ import (
 )
 
 const (
-	// interval is between two looks, and the time between two collections that is
+	// interval is between two looks, and the least time between two collections that is
 	// aimed at.
 	interval = time.Second
+	// pace bounds what collecting costs: it aims at looking at no more than that many
+	// bytes a second. A core looks at a gigabyte a second or more, so that is a
+	// twentieth of one at most.
+	pace = 50 << 20
 	// least and most are the bounds of GOGC: the heap may grow by that many percent of
 	// what lives in it.
-	least, most = 50, 400
+	least, most = 25, 400
 	// usual is Go's own, from which on growth is bounded by room.
 	usual = 100
 	// room is how many bytes the heap may grow by, beyond what it might by the usual
@@ -67,15 +71,16 @@ func start(set func(percent int) (before int), sample func() usage) (stop func()
 	}
 }
 
-// percentFor is the GOGC with which what was allocated in an interval comes to one
-// collection, within the bounds.
+// percentFor is the GOGC with which collections are as far apart as is aimed at where as
+// much is allocated in each interval, within the bounds.
 func percentFor(allocated, live uint64) int {
 	if live == 0 {
 		return usual
 	}
-	grown := 100 / float64(live) // percent for each byte
-	upper := min(most, max(usual, grown*room))
-	return int(math.Round(min(max(grown*float64(allocated), least), upper)))
+	each := 100 / float64(live) // percent for each byte
+	apart := max(1, float64(live)/pace)
+	upper := min(most, max(usual, each*room))
+	return int(math.Round(min(max(each*float64(allocated)*apart, least), upper)))
 }
 
 // differs says whether a change is worth it: each one stops the world for a moment.

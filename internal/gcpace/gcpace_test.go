@@ -19,14 +19,15 @@ func TestTheHeapGrowsByWhatIsAllocatedInASecondWithinBounds(t *testing.T) {
 		allocated, live uint64
 		want            int
 	}{
-		"idle":                               {allocated: 0, live: 20 * mib, want: 50},
-		"hardly anything to do":              {allocated: 2 * mib, live: 20 * mib, want: 50},
-		"busy":                               {allocated: 50 * mib, live: 20 * mib, want: 250},
-		"very busy":                          {allocated: 500 * mib, live: 20 * mib, want: 400},
-		"very busy with a lot that lives":    {allocated: 2000 * mib, live: 128 * mib, want: 200},
-		"very busy with more than that":      {allocated: 9000 * mib, live: 4000 * mib, want: 100},
-		"idle with a lot that lives":         {allocated: 10 * mib, live: 4000 * mib, want: 50},
-		"before the first collection of all": {allocated: 3 * mib, live: 0, want: 100},
+		"idle":                             {allocated: 0, live: 20 * mib, want: 25},
+		"hardly anything to do":            {allocated: 2 * mib, live: 20 * mib, want: 25},
+		"busy":                             {allocated: 50 * mib, live: 20 * mib, want: 250},
+		"very busy":                        {allocated: 500 * mib, live: 20 * mib, want: 400},
+		"very busy, with a lot that lives": {allocated: 2000 * mib, live: 128 * mib, want: 200},
+		"very busy, with more than that":   {allocated: 9000 * mib, live: 4000 * mib, want: 100},
+		"idle, with a lot that lives":      {allocated: 5 * mib, live: 1000 * mib, want: 25},
+		"not quite idle, with a lot":       {allocated: 25 * mib, live: 1000 * mib, want: 50},
+		"before the first collection":      {allocated: 3 * mib, live: 0, want: 100},
 	} {
 		t.Run(name, func(t *testing.T) { assert.Equal(t, c.want, percentFor(c.allocated, c.live)) })
 	}
@@ -73,7 +74,7 @@ func TestItFollowsTheLoadAndPutsBackWhatItFound(t *testing.T) {
 			synctest.Wait()
 		}
 		stop()
-		assert.Equal(t, []int{100, 50, 300, 400, 50, 77}, p.sets, "small changes are not worth stopping the world")
+		assert.Equal(t, []int{100, 25, 300, 400, 25, 77}, p.sets, "small changes are not worth stopping the world")
 	})
 }
 
