@@ -32,8 +32,8 @@ func (l *loops) adopt(c *Conn, nc net.Conn) bool {
 		}
 		nc = under.Conn
 	}
-	tcp, ok := nc.(*net.TCPConn)
-	if !ok || !l.start() {
+	tcp := tcpOf(nc)
+	if tcp == nil || !l.start() {
 		return false
 	}
 	fd, err := duplicate(tcp)

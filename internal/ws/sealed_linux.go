@@ -30,6 +30,9 @@ func (d detachable) Accept() (net.Conn, error) {
 // over and put records in its place.
 type below struct{ net.Conn }
 
+// NetConn is for who needs the socket, as that of tls.Conn.
+func (b *below) NetConn() net.Conn { return b.Conn }
+
 // records are what a loop brings to a TLS connection, and takes from it. There are no
 // deadlines: neither blocks. All else is that of the socket, which is closed here.
 type records struct {

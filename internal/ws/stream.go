@@ -22,6 +22,12 @@ func newStream(c *Conn, nc net.Conn) *stream {
 	if t, ok := nc.(*tls.Conn); ok {
 		s.raw = t.NetConn()
 	}
+	if tcp := tcpOf(s.raw); tcp != nil {
+		if s.nc == s.raw {
+			s.nc = tcp
+		}
+		s.raw = tcp
+	}
 	return s
 }
 

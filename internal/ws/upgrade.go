@@ -1,7 +1,6 @@
 package ws
 
 import (
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -30,6 +29,9 @@ type UpgradeParams struct {
 // answered where that was possible; the error is a *HandshakeError when the
 // client is at fault. The context of r ends with the handler, not with the
 // connection.
+//
+// What a listener has put around a socket and says so by a method NetConn is left behind:
+// from here on the connection is on the socket itself.
 func (s *Server) Upgrade(w http.ResponseWriter, r *http.Request, p UpgradeParams) (*Conn, string, error) {
 	if err := CheckRequest(r); err != nil {
 		if refused, ok := errors.AsType[*HandshakeError](err); ok {
@@ -111,11 +113,8 @@ func answer(nc net.Conn, key, subprotocol string) error {
 // tune sets the socket's options. It is best effort: none is needed for
 // correctness, and a transport that is not TCP has none.
 func (s *Server) tune(nc net.Conn) {
-	if t, ok := nc.(*tls.Conn); ok {
-		nc = t.NetConn()
-	}
-	tcp, ok := nc.(*net.TCPConn)
-	if !ok {
+	tcp := tcpOf(nc)
+	if tcp == nil {
 		return
 	}
 	_ = tcp.SetNoDelay(true)
@@ -125,6 +124,22 @@ func (s *Server) tune(nc net.Conn) {
 	// Pings find a dead peer first; this is for a server that sends none.
 	_ = tcp.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: time.Minute, Interval: 15 * time.Second, Count: 4})
 	setUserTimeout(tcp, userTimeout)
+}
+
+// tcpOf returns the TCP connection that nc stands on, nil where there is none: below
+// TLS, and below whatever a listener has put around what it accepts, if that has a method
+// NetConn, as a tls.Conn does.
+func tcpOf(nc net.Conn) *net.TCPConn {
+	for {
+		if tcp, ok := nc.(*net.TCPConn); ok {
+			return tcp
+		}
+		around, ok := nc.(interface{ NetConn() net.Conn })
+		if !ok {
+			return nil
+		}
+		nc = around.NetConn()
+	}
 }
 
 // userTimeout bounds how long the kernel sends the same bytes again without an
