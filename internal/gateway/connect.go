@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"math/rand/v2"
 	"net/http"
 	"slices"
 	"sync"
@@ -117,7 +118,16 @@ func (s *Server) admit(r *http.Request, user, kind string, who identity) (auth.I
 		return auth.Identity{}, &problem{Status: http.StatusBadRequest, Error: err.Error()}
 	}
 	if err := s.Ready(); err != nil {
-		return auth.Identity{}, &problem{Status: http.StatusServiceUnavailable, Error: "not ready: " + err.Error(), Hint: "connect to another node, or again in a moment", RetryAfter: 1}
+		return auth.Identity{}, &problem{Status: http.StatusServiceUnavailable, Error: "not ready: " + err.Error(), Hint: "connect to another node, or again in a moment", RetryAfter: spread(1)}
+	}
+	// In a storm most are refused: that is known before a token is looked at, which costs
+	// more than all else here. Only who is admitted uses anything up, so that those
+	// without a token take nobody's place.
+	switch {
+	case s.open.Load() >= s.room:
+		return auth.Identity{}, full()
+	case s.rate.spent(time.Now()):
+		return auth.Identity{}, tooFast()
 	}
 	id, refusal := who(r, user)
 	switch {
@@ -125,12 +135,27 @@ func (s *Server) admit(r *http.Request, user, kind string, who identity) (auth.I
 		return id, refusal
 	case s.open.Add(1) > s.room:
 		s.open.Add(-1)
-		return id, &problem{Status: http.StatusTooManyRequests, Error: "this node has all the sessions it takes", Hint: "connect to another node", RetryAfter: 5}
+		return id, full()
 	case !s.rate.take(time.Now()):
 		s.open.Add(-1)
-		return id, &problem{Status: http.StatusTooManyRequests, Error: "too many sessions are opened at the moment", RetryAfter: 1}
+		return id, tooFast()
 	}
 	return id, nil
+}
+
+func full() *problem {
+	const rest = 5 // seconds: places become free one by one
+	return &problem{Status: http.StatusTooManyRequests, Error: "this node has all the sessions it takes", Hint: "connect to another node", RetryAfter: spread(rest)}
+}
+
+func tooFast() *problem {
+	return &problem{Status: http.StatusTooManyRequests, Error: "too many sessions are opened at the moment", RetryAfter: spread(1)}
+}
+
+// spread is when to come back, in seconds: at least so many and at most three times as
+// many, so that those refused together do not come together.
+func spread(least int) int {
+	return least + rand.IntN(2*least+1) //nolint:gosec // spreads load, guards nothing
 }
 
 // identify takes the word of the user's token, and of the browser for its origin.
@@ -160,15 +185,31 @@ func (r *rate) take(now time.Time) bool {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.fill(now)
+	if r.left < 1 {
+		return false
+	}
+	r.left--
+	return true
+}
+
+// spent says whether nothing could be taken now.
+func (r *rate) spent(now time.Time) bool {
+	if r.limit == 0 {
+		return false
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.fill(now)
+	return r.left < 1
+}
+
+// fill adds what has come since it was called last. The caller holds mu.
+func (r *rate) fill(now time.Time) {
 	if r.at.IsZero() {
 		r.left = float64(r.limit)
 	} else {
 		r.left = min(float64(r.limit), r.left+now.Sub(r.at).Seconds()*float64(r.limit))
 	}
 	r.at = now
-	if r.left < 1 {
-		return false
-	}
-	r.left--
-	return true
 }

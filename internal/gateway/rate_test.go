@@ -57,3 +57,17 @@ func TestTheRateLimitHoldsWhenManyAskAtOnce(t *testing.T) {
 	all.Wait()
 	assert.Equal(t, int64(50), taken.Load())
 }
+
+func TestLookingWhetherTheRateLimitIsSpentTakesNothing(t *testing.T) {
+	now := time.Now()
+	r := rate{limit: 2}
+	for range 10 {
+		assert.False(t, r.spent(now))
+	}
+	assert.True(t, r.take(now))
+	assert.False(t, r.spent(now))
+	assert.True(t, r.take(now))
+	assert.True(t, r.spent(now))
+	assert.False(t, r.spent(now.Add(500*time.Millisecond)), "half a second brings one")
+	assert.False(t, (&rate{}).spent(now), "no limit is never spent")
+}
