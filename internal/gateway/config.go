@@ -24,6 +24,7 @@ type Config struct {
 	TLS                    tlsconfig.Server `mapstructure:"tls"`
 	MaxConnections         int              `mapstructure:"max_connections" doc:"Sessions this node takes; further ones are refused with 429. Where the process may not open as many files, it takes fewer."`
 	MaxHandshakesPerSecond int              `mapstructure:"max_handshakes_per_second" doc:"New sessions a second; further ones are refused with 429 and Retry-After. 0: no limit."`
+	MaxPendingHandshakes   int              `mapstructure:"max_pending_handshakes" doc:"Connections that may be in their handshake at a time, TLS and the request; further ones are closed at once. Where the process may not open many files, fewer."`
 	AllowedOrigins         []string         `mapstructure:"allowed_origins" doc:"Origins browsers may connect from, such as https://shop.example or https://*.shop.example; * allows all. Empty: the same origin only."`
 	ReadHeaderTimeout      time.Duration    `mapstructure:"read_header_timeout" doc:"How long a client may take to send its request."`
 	PublishTimeout         time.Duration    `mapstructure:"publish_timeout" doc:"How long a message posted over HTTP may take to be in Kafka before the answer is 503."`
@@ -32,11 +33,12 @@ type Config struct {
 // DefaultConfig returns the defaults of Config.
 func DefaultConfig() Config {
 	return Config{
-		Listen:            "127.0.0.1:8080",
-		MaxConnections:    100_000,
-		AllowedOrigins:    []string{},
-		ReadHeaderTimeout: 5 * time.Second,
-		PublishTimeout:    10 * time.Second,
+		Listen:               "127.0.0.1:8080",
+		MaxConnections:       100_000,
+		MaxPendingHandshakes: 1024,
+		AllowedOrigins:       []string{},
+		ReadHeaderTimeout:    5 * time.Second,
+		PublishTimeout:       10 * time.Second,
 	}
 }
 
@@ -54,6 +56,9 @@ func (c Config) Validate() error {
 	}
 	if c.MaxHandshakesPerSecond < 0 {
 		errs = append(errs, fmt.Errorf("gateway.max_handshakes_per_second is %d: write 0 for no limit, or a limit", c.MaxHandshakesPerSecond))
+	}
+	if c.MaxPendingHandshakes < 1 {
+		errs = append(errs, fmt.Errorf("gateway.max_pending_handshakes is %d: nobody could connect; must be at least 1, and 1024 is usual", c.MaxPendingHandshakes))
 	}
 	for _, o := range c.AllowedOrigins {
 		u, err := url.Parse(o)

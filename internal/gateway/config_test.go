@@ -24,6 +24,7 @@ func TestEveryValueThatCannotWorkIsRefusedByItsName(t *testing.T) {
 		"a listener of a host":   {func(c *gateway.Config) { c.Listen = "host:" }, "host:port"},
 		"no connections":         {func(c *gateway.Config) { c.MaxConnections = 0 }, "gateway.max_connections is 0"},
 		"a negative rate":        {func(c *gateway.Config) { c.MaxHandshakesPerSecond = -1 }, "gateway.max_handshakes_per_second is -1"},
+		"no handshakes":          {func(c *gateway.Config) { c.MaxPendingHandshakes = 0 }, "gateway.max_pending_handshakes is 0: nobody could connect"},
 		"an origin without way":  {origins("shop.example"), `"shop.example"`},
 		"an origin with a path":  {origins("https://ok.example", "https://shop.example/"), `"https://shop.example/"`},
 		"an origin of no host":   {origins("https://"), "write an origin as"},

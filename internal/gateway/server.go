@@ -4,7 +4,10 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"net"
 	"net/http"
+	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -60,6 +63,7 @@ type Server struct {
 	http     *http.Server
 	upgrades *prometheus.CounterVec
 	posts    *prometheus.CounterVec
+	gate     *listen.Gate
 	rate     rate
 	room     int64                  // sessions there may be
 	open     atomic.Int64           // sessions, those being opened included
@@ -86,21 +90,24 @@ func New(ctx context.Context, p Params) (*Server, error) {
 		}, []string{"result"}),
 	}
 	s.onEnd = s.ended
-	s.room = s.roomFor(p.Config.MaxConnections)
+	waiting := s.pendingFor(p.Config.MaxPendingHandshakes)
+	s.room = s.roomFor(p.Config.MaxConnections, waiting)
 	for _, r := range upgradeResults() {
 		s.upgrades.WithLabelValues(r)
 	}
 	s.posts = newPosts()
-	if p.Registerer != nil {
-		p.Registerer.MustRegister(s.upgrades, s.posts, sessionsLimit(s.room))
-	}
 	s.http = s.serverOf(s.routes())
 	secure, err := p.Config.TLS.Config(TLSKey, s.renewed)
 	if err != nil {
 		return nil, errors.Join(err, listener.Close())
 	}
-	if secure != nil {
-		listener.Listener = tls.NewListener(ws.Detachable(listener.Listener), secure)
+	enduring := listen.NewEnduring(listener.Listener, s.log)
+	s.gate = listen.NewGate(waiting)
+	s.layer(enduring, secure)
+	if p.Registerer != nil {
+		p.Registerer.MustRegister(s.upgrades, s.posts, sessionsLimit(s.room))
+		p.Registerer.MustRegister(s.gate.Collectors()...)
+		p.Registerer.MustRegister(enduring.Collectors()...)
 	}
 	if s.forNodes, err = bindInternal(ctx, p.Internal); err != nil {
 		return nil, errors.Join(err, listener.Close())
@@ -109,6 +116,23 @@ func New(ctx context.Context, p Params) (*Server, error) {
 		s.forNodesHTTP = s.serverOf(s.routesForNodes())
 	}
 	return s, nil
+}
+
+// layer puts what bounds handshakes between the socket and the HTTP server, and TLS, if
+// any, on top.
+func (s *Server) layer(enduring *listen.Enduring, secure *tls.Config) {
+	s.http.ConnContext, s.http.ConnState = s.gate.ConnContext, s.gate.ConnState
+	s.listener.Listener = s.gate.Listener(enduring)
+	if secure == nil {
+		return
+	}
+	// The other half of the processors is for those who are connected.
+	turns := listen.NewTurns(runtime.GOMAXPROCS(0) / 2)
+	s.http.ConnState = func(nc net.Conn, state http.ConnState) {
+		turns.ConnState(nc, state)
+		s.gate.ConnState(nc, state)
+	}
+	s.listener.Listener = tls.NewListener(ws.Detachable(turns.Listener(s.listener.Listener)), secure)
 }
 
 func (s *Server) serverOf(h http.Handler) *http.Server {
@@ -131,9 +155,19 @@ func (s *Server) renewed(err error) {
 	s.log.Info("the certificate was read again")
 }
 
-// roomFor is how many of the sessions that are wanted there can be.
-func (s *Server) roomFor(wanted int) int64 {
-	const others = 500 // listeners, Kafka, Redis, operators, requests under way
+// pendingFor is how many of the handshakes that are wanted there can be at a time: they
+// are to leave descriptors for sessions.
+func (s *Server) pendingFor(wanted int) int {
+	if s.Descriptors == 0 {
+		return wanted
+	}
+	return min(wanted, max(s.Descriptors/10, 1)) //nolint:mnd // a tenth
+}
+
+// roomFor is how many of the sessions that are wanted there can be, beside so many
+// handshakes.
+func (s *Server) roomFor(wanted, handshakes int) int64 {
+	others := 500 + handshakes // listeners, Kafka, Redis, operators, requests under way
 	if s.Descriptors == 0 || wanted+others <= s.Descriptors {
 		return int64(wanted)
 	}
@@ -203,7 +237,13 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		problem{Status: http.StatusNotFound, Error: "there is nothing at this address", Hint: hint}.write(w)
 	})
-	return mux
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// Whoever posts may wait for Kafka, and is not to keep others from connecting.
+		if !strings.HasPrefix(r.URL.Path, "/websocket/") {
+			listen.Leave(r.Context())
+		}
+		mux.ServeHTTP(w, r)
+	})
 }
 
 // recovering answers for a handler that has failed.
