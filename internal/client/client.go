@@ -63,7 +63,9 @@ type Params struct {
 	// OnState is told of changes; err says why a connection was closed. Nil is
 	// allowed.
 	OnState func(s State, err error)
-	// MaxBackoff bounds the pause between two attempts to connect; 0: 30s.
+	// MaxBackoff bounds the pause between two attempts to connect; 0: 30s. Where a gateway
+	// has said that it wants to be left alone for some time, that is added before it is
+	// asked again.
 	MaxBackoff time.Duration
 }
 
@@ -72,7 +74,9 @@ type Client struct {
 	p    Params
 	urls []string
 	at   int // of urls, modulo their number: where to connect next. Run's own
-	seen recent
+	// before is when the gateway of each address may be asked again. Run's own.
+	before []time.Time
+	seen   recent
 	// opened is when the connection was; zero while there is none. Run's own.
 	opened time.Time
 }
@@ -96,6 +100,7 @@ func New(p Params) (*Client, error) {
 		}
 		c.urls = append(c.urls, u)
 	}
+	c.before = make([]time.Time, len(c.urls))
 	return c, nil
 }
 
@@ -163,7 +168,7 @@ func (c *Client) stay(ctx context.Context, take func(*ws.ClientConn, []byte) err
 		if !c.opened.IsZero() && time.Since(c.opened) > steady {
 			limit = min(firstBackoff, c.p.MaxBackoff)
 		}
-		timer := time.NewTimer(rand.N(limit)) //nolint:gosec // spreads load, guards nothing
+		timer := time.NewTimer(c.pause(err, limit))
 		limit = min(2*limit, c.p.MaxBackoff)
 		select {
 		case <-ctx.Done():
@@ -172,6 +177,15 @@ func (c *Client) stay(ctx context.Context, take func(*ws.ClientConn, []byte) err
 		case <-timer.C:
 		}
 	}
+}
+
+// pause is how long to wait after an attempt has failed: a time below limit, after the
+// gateway that is next wants to be asked again.
+func (c *Client) pause(failed error, limit time.Duration) time.Duration {
+	now := time.Now()
+	c.before[(c.at-1)%len(c.urls)] = now.Add(rest(failed, now))
+	next := c.before[c.at%len(c.urls)]
+	return max(next.Sub(now), 0) + rand.N(limit) //nolint:gosec // spreads load, guards nothing
 }
 
 // over says whether a connection ended because it was wanted.

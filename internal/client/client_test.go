@@ -141,6 +141,23 @@ func TestARefusalThatPassesIsOutwaited(t *testing.T) {
 	assert.Empty(t, s.refusals)
 }
 
+func TestAGatewayThatSaysWhenToComeBackIsNotAskedSooner(t *testing.T) {
+	busy, other := newServer(t), newServer(t)
+	busy.retryAfter = "1"
+	busy.refusals <- http.StatusTooManyRequests
+	began := time.Now()
+	run(t, busy, func(p *client.Params) { p.MaxBackoff = time.Millisecond })
+	busy.accept(t)
+	assert.GreaterOrEqual(t, time.Since(began), time.Second)
+
+	busy.refusals <- http.StatusServiceUnavailable
+	began = time.Now()
+	run(t, busy, func(p *client.Params) { p.MaxBackoff, p.Others = time.Millisecond, []string{other.URL} })
+	other.accept(t).drop()
+	busy.accept(t)
+	assert.GreaterOrEqual(t, time.Since(began), time.Second, "of two, the one that does not want to be asked waits its time")
+}
+
 func TestARefusalThatCannotBeHelpedEndsRun(t *testing.T) {
 	for _, status := range []int{
 		http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusUpgradeRequired,

@@ -28,6 +28,8 @@ type server struct {
 	peers chan *peer
 	// refusals are answered first, one a connection.
 	refusals chan int
+	// retryAfter is when to come back after one, in seconds; empty: it does not say.
+	retryAfter string
 }
 
 // peer is the server's side of one connection.
@@ -128,6 +130,7 @@ func newServer(t *testing.T) *server {
 	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		select {
 		case status := <-s.refusals:
+			w.Header().Set("Retry-After", s.retryAfter)
 			http.Error(w, "not now", status)
 			return
 		default:
