@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -174,6 +176,21 @@ func TestInNode(t *testing.T) {
 	p := startPlatform(t)
 	in := inNode{path: path, platform: p}
 	stories(t, p, in)
+	t.Run("a gateway that says when to come back is not asked sooner", func(t *testing.T) {
+		t.Parallel()
+		asked := make(chan time.Time, 100)
+		busy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			asked <- time.Now()
+			w.Header().Set("Retry-After", "2")
+			http.Error(w, "too many", http.StatusTooManyRequests)
+		}))
+		defer busy.Close()
+		d := in.connect(t, &gateway{address: busy.Listener.Addr().String()}, "busy", map[string]any{"maxDelay": 10}, long)
+		first, second, third := <-asked, <-asked, <-asked
+		assert.GreaterOrEqual(t, second.Sub(first), 2*time.Second)
+		assert.GreaterOrEqual(t, third.Sub(second), 2*time.Second)
+		d.await(d.await(0, "closed 1006 final=false"), "waiting refused")
+	})
 	t.Run("a gateway that is frozen is noticed by its silence", func(t *testing.T) {
 		t.Parallel()
 		g := p.startGateway(t, map[string]string{"PUSHGATE_SESSION_PING_INTERVAL": "1s"})

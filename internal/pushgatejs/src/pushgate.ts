@@ -107,6 +107,7 @@ export interface Connection {
 
 // As docs/connecting.md wants it; times in milliseconds.
 const firstLimit = 500;
+const longestRest = 300_000;
 const stable = 5000;
 // Connecting again would only be closed again: 1000 is the answer to our own, the others
 // say that this client, or what it sends, is wrong, and 4409 that a newer connection has
@@ -138,6 +139,7 @@ export function connect<Data = unknown>(options: Options<Data>): Connection {
   let opened = 0; // when the connection was; 0 while there is none
   let attempt = 0;
   let limit = firstLimit; // of the next pause
+  let rest = 0; // what the gateway wants to be left alone for before that, in milliseconds
   let timer: ReturnType<typeof setTimeout> | undefined; // of the pause, or of the handshake
   let paused = false;
   let closing = false;
@@ -190,6 +192,12 @@ export function connect<Data = unknown>(options: Options<Data>): Connection {
     }
     socket = opening;
     const current = () => socket == opening;
+    // A browser does not show why it was refused. The package ws does, and leaves it to
+    // who asks to end the attempt.
+    (opening as any).on?.("unexpected-response", (_: unknown, answer: any) => {
+      if (current()) rest = Math.min(answer.headers["retry-after"] * 1000 || 0, longestRest);
+      (opening as any).terminate();
+    });
     timer = setTimeout(() => abandon("the handshake took too long"), connectTimeout);
     opening.onopen = () => {
       if (!current()) return;
@@ -254,9 +262,10 @@ export function connect<Data = unknown>(options: Options<Data>): Connection {
       delay = maxDelay;
       reason = "offline";
     } else {
-      delay = Math.random() * Math.min(limit, maxDelay);
+      delay = rest + Math.random() * Math.min(limit, maxDelay);
       limit = Math.min(2 * limit, maxDelay);
     }
+    rest = 0;
     paused = true;
     timer = setTimeout(dial, delay);
     become({ name: "waiting", delay, reason });

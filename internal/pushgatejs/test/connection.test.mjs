@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { connect } from "pushgate";
-import { FakeSocket, device, open, pass, settle, work, world } from "./fakes.mjs";
+import { FakeSocket, Telling, device, open, pass, settle, work, world } from "./fakes.mjs";
 
 const minute = 60_000;
 
@@ -99,6 +99,28 @@ test("pauses grow from half a second to their bound, and are spread down to noth
   t.mock.method(Math, "random", () => 0);
   FakeSocket.last.end();
   assert.equal(waits().at(-1), 0);
+});
+
+test("a gateway that says when to come back is not asked sooner, where that can be seen", async (t) => {
+  world(t);
+  const d = await device({ WebSocket: Telling, maxDelay: 10 });
+  const refuse = (after) => {
+    const refused = FakeSocket.last;
+    refused.terminate = () => refused.end();
+    refused.heard["unexpected-response"]({}, { headers: { "retry-after": after } });
+    return d.connection.state.delay;
+  };
+  for (const [after, delay] of [["7", 7005], ["9999", 300_005], ["soon", 5], [undefined, 5]]) {
+    assert.equal(refuse(after), delay);
+    await pass(delay - 1);
+    assert.equal(d.connection.state.name, "waiting");
+    await pass(1);
+    assert.equal(d.connection.state.name, "connecting");
+  }
+  refuse("7");
+  await pass(7005);
+  FakeSocket.last.end();
+  assert.equal(d.connection.state.delay, 5, "for one pause only");
 });
 
 test("a bound below the first pause is kept, too", async (t) => {
@@ -344,16 +366,10 @@ test("timers that browsers throttle in hidden pages are no sleep", async (t) => 
 
 test("where pings can be seen, a gateway that is silent for two heartbeats is given up", async (t) => {
   world(t);
-  class Pinged extends FakeSocket {
-    on(name, seen) {
-      assert.equal(name, "ping");
-      this.ping = seen;
-    }
-  }
-  const d = await open({ WebSocket: Pinged, heartbeat: 30_000 });
+  const d = await open({ WebSocket: Telling, heartbeat: 30_000 });
   for (let i = 0; i < 5; i++) {
     await pass(30_000);
-    FakeSocket.last.ping();
+    FakeSocket.last.heard.ping();
   }
   await pass(60_000);
   assert.equal(FakeSocket.last.frames, undefined, "a sign of life of its own would keep the gateway from pinging");

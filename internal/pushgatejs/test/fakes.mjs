@@ -33,6 +33,14 @@ export class FakeSocket {
   }
 }
 
+/** One that tells more than a browser's: as that of the package ws. */
+export class Telling extends FakeSocket {
+  heard = {};
+  on(name, listener) {
+    this.heard[name] = listener;
+  }
+}
+
 /** Lets promises and microtasks come to rest. */
 export async function settle() {
   for (let i = 0; i < 20; i++) await null;
