@@ -121,6 +121,7 @@ func New(ctx context.Context, p Params) (*Server, error) {
 // layer puts what bounds handshakes between the socket and the HTTP server, and TLS, if
 // any, on top.
 func (s *Server) layer(enduring *listen.Enduring, secure *tls.Config) {
+	s.http.ErrorLog = zap.NewStdLog(listen.FewHandshakes(s.log))
 	s.http.ConnContext, s.http.ConnState = s.gate.ConnContext, s.gate.ConnState
 	s.listener.Listener = s.gate.Listener(enduring)
 	if secure == nil {

@@ -23,10 +23,8 @@ type Enduring struct {
 	ended    chan struct{}
 	end      sync.Once
 
-	// Of Accept, which is called by one goroutine.
-	pause  time.Duration
-	logged time.Time
-	failed int // since then
+	pause  time.Duration // Accept's, which is called by one goroutine
+	failed seldom
 }
 
 // The pause after a failure doubles, between these.
@@ -34,9 +32,6 @@ const (
 	firstPause = 5 * time.Millisecond
 	lastPause  = time.Second
 )
-
-// logEvery is how often failures are logged, at most.
-const logEvery = 10 * time.Second
 
 // NewEnduring returns l as a listener that goes on. Accept is for one goroutine at a time,
 // as http.Server has it.
@@ -79,16 +74,15 @@ func (e *Enduring) Accept() (net.Conn, error) {
 
 // tell logs failures, not each: without descriptors there are many.
 func (e *Enduring) tell(err error) {
-	e.failed++
-	if !e.logged.IsZero() && time.Since(e.logged) < logEvery {
+	count, now := e.failed.now()
+	if !now {
 		return
 	}
 	what := "connections cannot be accepted, and wait; it is tried again"
 	if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
 		what = "there are no file descriptors left: new connections wait; raise the limit (ulimit -n, LimitNOFILE), or lower gateway.max_connections"
 	}
-	e.log.Error(what, zap.Error(err), zap.Int("failures", e.failed))
-	e.logged, e.failed = time.Now(), 0
+	e.log.Error(what, zap.Error(err), zap.Int("failures", count))
 }
 
 // Close implements net.Listener.
