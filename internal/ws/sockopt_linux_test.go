@@ -45,13 +45,15 @@ func TestTheOptionsOfASocketAreSetWhateverStandsOnIt(t *testing.T) {
 		"TLS as a stream":               {secure: true, portable: true},
 		"TLS as a stream, detachable":   {secure: true, portable: true, around: Detachable},
 		"TLS on something, in a loop":   {secure: true, around: func(l net.Listener) net.Listener { return Detachable(wrapping{wrapping{l}}) }},
-		"TLS on something, as a stream": {secure: true, around: func(l net.Listener) net.Listener { return wrapping{l} }},
+		"TLS on something, as a stream": {secure: true, portable: true, around: func(l net.Listener) net.Listener { return wrapping{l} }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			limits := DefaultLimits()
 			limits.Portable = row.portable
 			limits.SocketSendBytes = 20 << 10
 			c := upgraded(t, limits, row.secure, row.around)
+			_, isStream := c.wire.(*stream)
+			require.Equal(t, row.portable, isStream)
 			got := optionsOf(t, c)
 			assert.Equal(t, 1, got(syscall.IPPROTO_TCP, syscall.TCP_NODELAY))
 			assert.Equal(t, 2*limits.SocketSendBytes, got(syscall.SOL_SOCKET, syscall.SO_SNDBUF), "Linux doubles it, for what it needs beside")
