@@ -206,7 +206,7 @@ func (c capacity) idling(t *testing.T) []string {
 	lines := []string{"| connections | bytes of the process for each | CPU for 1,000 of them, pings included, ms a second |", "| ---: | ---: | ---: |"}
 	for _, count := range c.connections {
 		d := deploy(t, realBroker(t))
-		n := d.node("n", asShipped, gatewayOnly)
+		n := d.node("n", asShipped, gatewayOnly, with("PUSHGATE_GATEWAY_MAX_PENDING_HANDSHAKES", "256")) // which leaves descriptors to sessions
 		wait(c.idle / 4)
 		memory, cpu := n.resident(), n.cpu()
 		wait(c.idle / 4)
