@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"sync"
 	"time"
 )
@@ -116,6 +117,9 @@ func (c *ClientConn) readFailed(err error) error {
 type clientEvents ClientConn
 
 func (e *clientEvents) Message(op Op, payload []byte) {
+	if e.parser.compressed {
+		payload = slices.Clone(payload) // it is the parser's until this returns
+	}
 	e.op, e.message = op, payload
 	e.parser.paused = true
 }

@@ -120,7 +120,7 @@ func conform(t *testing.T, rules []rule) {
 	if !portable { // the parser knows of no wire, so once is enough
 		t.Run("parser", func(t *testing.T) {
 			for _, r := range rules {
-				t.Run(r.name, func(t *testing.T) { conformParser(t, r) })
+				t.Run(r.name, func(t *testing.T) { conformParser(t, r, false) })
 			}
 		})
 	}
@@ -157,14 +157,14 @@ func (a *answers) Closing(code ws.Code, _ string) {
 	}
 }
 
-func conformParser(t *testing.T, r rule) {
+func conformParser(t *testing.T, r rule, deflate bool) {
 	t.Helper()
 	b, random := r.bytes(), rand.New(rand.NewPCG(1, 2))
 	largest := 9
 	if len(b) > 70_000 {
 		largest = 2000
 	}
-	limits := ws.ParserLimits{MaxFrameBytes: maxConforming, MaxMessageBytes: maxConforming}
+	limits := ws.ParserLimits{MaxFrameBytes: maxConforming, MaxMessageBytes: maxConforming, Deflate: deflate}
 	for name, next := range map[string]func() int{
 		"in one piece": whole, "byte by byte": crumbs(4 << 10), "in random pieces": func() int { return 1 + random.IntN(largest) },
 	} {

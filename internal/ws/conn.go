@@ -71,6 +71,7 @@ type Conn struct {
 	slot      uint32
 	slotIndex uint32 // guarded by the keeper's slot
 	quiet     uint8  // looks without anything heard; the keeper's
+	window    Window // does not change
 
 	// What follows is guarded by mu. There are as many of these as there are users: the
 	// order is one without gaps.
@@ -111,6 +112,9 @@ func (c *Conn) rarely() *rare {
 // RemoteAddr is the address of the peer; nil when the socket is closed.
 func (c *Conn) RemoteAddr() net.Addr { return c.wire.remoteAddr() }
 
+// Window says which compressed frames the peer takes.
+func (c *Conn) Window() Window { return c.window }
+
 // Start begins to read. It must be called exactly once, also on a connection
 // closed meanwhile.
 func (c *Conn) Start(h Handler) {
@@ -132,7 +136,7 @@ func (c *Conn) received(b []byte) {
 	p := c.parser
 	var whole Parser // most often all that comes is whole frames, and nothing is kept
 	if p == nil {
-		whole = newParser(c.server.limits)
+		whole = c.newParser()
 		p = &whole
 	}
 	err := p.Feed(b, (*connEvents)(c))
@@ -154,8 +158,9 @@ func (c *Conn) readFailed(err error) {
 	c.end(func() { c.readEnded = true })
 }
 
-func newParser(l Limits) Parser {
-	return NewParser(ParserLimits{MaxFrameBytes: l.MaxFrameBytes, MaxMessageBytes: l.MaxMessageBytes})
+func (c *Conn) newParser() Parser {
+	l := c.server.limits
+	return NewParser(ParserLimits{MaxFrameBytes: l.MaxFrameBytes, MaxMessageBytes: l.MaxMessageBytes, Deflate: c.window > 0})
 }
 
 // connEvents keeps the parser's calls out of the method set of Conn.

@@ -25,7 +25,10 @@ type DialParams struct {
 	Subprotocols []string
 	// TLS is used for wss addresses; nil is the default configuration.
 	TLS *tls.Config
-	// MaxMessageBytes bounds what the server may send; zero is 16 MiB.
+	// Deflate offers permessage-deflate: the server may send messages compressed. Those
+	// of the client are not.
+	Deflate bool
+	// MaxMessageBytes bounds what the server may send, once it is inflated; zero is 16 MiB.
 	MaxMessageBytes int
 }
 
@@ -127,6 +130,9 @@ func clientHandshake(nc net.Conn, u *url.URL, p DialParams) (*ClientConn, error)
 	if len(p.Subprotocols) > 0 {
 		r.Header.Set(headerProtocol, strings.Join(p.Subprotocols, ", "))
 	}
+	if p.Deflate {
+		r.Header.Set(headerExtensions, deflateForgetful)
+	}
 	if err := r.Write(nc); err != nil {
 		return nil, fmt.Errorf("sending the handshake: %w", err)
 	}
@@ -136,7 +142,7 @@ func clientHandshake(nc net.Conn, u *url.URL, p DialParams) (*ClientConn, error)
 		return nil, fmt.Errorf("reading the answer to the handshake: %w", err)
 	}
 	defer func() { _ = resp.Body.Close() }()
-	if err = checkResponse(resp, key, p.Subprotocols); err != nil {
+	if err = checkResponse(resp, key, p); err != nil {
 		return nil, err
 	}
 	limit := p.MaxMessageBytes
@@ -145,7 +151,7 @@ func clientHandshake(nc net.Conn, u *url.URL, p DialParams) (*ClientConn, error)
 	}
 	c := &ClientConn{
 		nc: nc, subprotocol: resp.Header.Get(headerProtocol),
-		parser: Parser{maxFrame: limit, maxMessage: limit, fromServer: true},
+		parser: Parser{maxFrame: limit, maxMessage: limit, fromServer: true, deflate: resp.Header.Get(headerExtensions) != ""},
 	}
 	if n := br.Buffered(); n > 0 {
 		early, _ := br.Peek(n) // cannot fail: the bytes are there
@@ -154,22 +160,22 @@ func clientHandshake(nc net.Conn, u *url.URL, p DialParams) (*ClientConn, error)
 	return c, nil
 }
 
-func checkResponse(resp *http.Response, key string, offered []string) error {
+func checkResponse(resp *http.Response, key string, offered DialParams) error {
 	if resp.StatusCode != http.StatusSwitchingProtocols {
 		body, _ := io.ReadAll(io.LimitReader(resp.Body, refusalText)) // what came is all there is to tell
 		return &RefusedError{
 			Status: resp.StatusCode, Text: strings.TrimSpace(string(body)), RetryAfter: resp.Header.Get("Retry-After"),
 		}
 	}
-	chosen := resp.Header.Get(headerProtocol)
+	chosen, extensions := resp.Header.Get(headerProtocol), resp.Header[headerExtensions]
 	switch {
 	case !hasToken(resp.Header["Upgrade"], "websocket") || !hasToken(resp.Header["Connection"], "upgrade"):
 		return errors.New("the answer to the handshake does not switch to WebSocket")
 	case resp.Header.Get(headerAccept) != acceptKey(key):
 		return errors.New("the answer to the handshake has the wrong Sec-WebSocket-Accept")
-	case resp.Header.Get("Sec-Websocket-Extensions") != "":
+	case len(extensions) > 1 || len(extensions) == 1 && (!offered.Deflate || !forgetful(extensions[0])):
 		return errors.New("the server chose an extension that was not offered")
-	case chosen != "" && !slices.Contains(offered, chosen):
+	case chosen != "" && !slices.Contains(offered.Subprotocols, chosen):
 		return fmt.Errorf("the server chose subprotocol %q, which was not offered", chosen)
 	}
 	return nil

@@ -4,8 +4,10 @@
 //
 // It is the only user of gobwas/ws. What it leaves to others: who may connect
 // and from which origin (package gateway), what messages mean and when a
-// connection is given up for a reason of its own (package session), and which
-// connections a message goes to (package hub). No extension is negotiated.
+// connection is given up for a reason of its own (package session), which
+// connections a message goes to (package hub), and which messages are worth
+// compressing (package session). The one extension is permessage-deflate, without a
+// window that is kept (docs/adr/0017).
 //
 // A Conn is the protocol; a wire moves its bytes (docs/adr/0015).
 package ws

@@ -2,6 +2,7 @@ package ws
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"unicode/utf8"
 
@@ -22,12 +23,13 @@ type Events interface {
 
 // Parser reads the frames of one peer. It can be given any piece of the stream,
 // down to single bytes, and goes on where it stopped. Between frames it keeps no
-// buffer; a message that came in one piece is passed on without a copy. Not safe
-// for concurrent use.
+// buffer; a message that came in one piece is passed on without a copy, unless it is
+// compressed. Not safe for concurrent use.
 type Parser struct {
 	maxFrame, maxMessage int
 	// fromServer: the peer is a server, whose frames are not masked.
 	fromServer bool
+	deflate    bool // messages may come compressed
 
 	head    [14]byte
 	headLen uint8
@@ -36,6 +38,7 @@ type Parser struct {
 	inPayload, fin bool
 	op             Op
 	messageOp      Op // of the message under way, OpContinuation if none
+	compressed     bool
 	remaining      int
 	mask           [4]byte
 	maskAt         int
@@ -50,12 +53,15 @@ type Parser struct {
 
 // ParserLimits bound what a peer may send, in payload bytes.
 type ParserLimits struct {
+	// MaxMessageBytes holds for what was sent, and for what it is inflated.
 	MaxFrameBytes, MaxMessageBytes int
+	// Deflate: permessage-deflate was agreed on.
+	Deflate bool
 }
 
 // NewParser returns a parser of a client's frames.
 func NewParser(l ParserLimits) Parser {
-	return Parser{maxFrame: l.MaxFrameBytes, maxMessage: l.MaxMessageBytes}
+	return Parser{maxFrame: l.MaxFrameBytes, maxMessage: l.MaxMessageBytes, deflate: l.Deflate}
 }
 
 // idle says whether the peer is between two messages: a new parser would do as well.
@@ -139,6 +145,9 @@ func (p *Parser) checkStart() bool {
 	if p.messageOp != OpContinuation {
 		state = state.Set(gobwas.StateFragmented)
 	}
+	if p.deflate && (p.op == OpText || p.op == OpBinary) {
+		h.Rsv &^= compressedBit >> 4 // which has a meaning there, and nowhere else
+	}
 	if err := gobwas.CheckHeader(h, state); err != nil {
 		p.fail(CodeProtocolError, "%s", err.Error())
 		return false
@@ -182,7 +191,7 @@ func (p *Parser) beginPayload() {
 		return
 	}
 	if !p.op.control() && p.op != OpContinuation {
-		p.messageOp = p.op
+		p.messageOp, p.compressed = p.op, p.head[0]&compressedBit != 0
 	}
 	if !p.fromServer {
 		copy(p.mask[:], rest)
@@ -209,7 +218,7 @@ func (p *Parser) readPayload(chunk []byte, ev Events) {
 
 func (p *Parser) dataPayload(chunk []byte, ev Events) {
 	last := p.fin && !p.inPayload
-	if p.messageOp == OpText && (!p.text.feed(chunk) || last && !p.text.complete()) {
+	if p.messageOp == OpText && !p.compressed && (!p.text.feed(chunk) || last && !p.text.complete()) {
 		p.fail(CodeInvalidPayload, "text is not valid UTF-8")
 		return
 	}
@@ -223,7 +232,27 @@ func (p *Parser) dataPayload(chunk []byte, ev Events) {
 	}
 	op := p.messageOp
 	p.messageOp, p.message, p.text = OpContinuation, nil, utf8Check{}
+	if p.compressed {
+		p.compressedMessage(op, whole, ev)
+		return
+	}
 	ev.Message(op, whole)
+}
+
+func (p *Parser) compressedMessage(op Op, payload []byte, ev Events) {
+	f := borrowInflater()
+	defer f.giveBack()
+	inflated, err := f.inflate(payload, p.maxMessage)
+	switch {
+	case errors.Is(err, errInflatesBeyond):
+		p.fail(CodeMessageTooLarge, "message of more than %d bytes", p.maxMessage)
+	case err != nil:
+		p.fail(CodeInvalidPayload, "a compressed message cannot be read: %s", err.Error())
+	case op == OpText && !utf8.Valid(inflated):
+		p.fail(CodeInvalidPayload, "text is not valid UTF-8")
+	default:
+		ev.Message(op, inflated)
+	}
 }
 
 func (p *Parser) controlPayload(chunk []byte, ev Events) {

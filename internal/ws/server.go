@@ -16,7 +16,8 @@ import (
 type Limits struct {
 	// MaxBufferedBytes is how much may be accepted and not yet written.
 	MaxBufferedBytes int
-	// MaxFrameBytes and MaxMessageBytes bound what the peer sends.
+	// MaxFrameBytes and MaxMessageBytes bound what the peer sends, and a message also
+	// once it is inflated.
 	MaxFrameBytes, MaxMessageBytes int
 	// WriteTimeout is how long the peer may take for the next 16 KiB.
 	WriteTimeout time.Duration
@@ -32,6 +33,9 @@ type Limits struct {
 	// answered, as an echo server must. Otherwise it completes with ErrClosed: a
 	// client that says goodbye no longer looks at what comes.
 	FlushOnClose bool
+	// Deflate: clients that offer permessage-deflate may send compressed messages, and
+	// take frames that Deflate makes.
+	Deflate bool
 	// Portable: every connection has a goroutine that reads, also where the system has
 	// something cheaper.
 	Portable bool

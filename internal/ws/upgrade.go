@@ -56,11 +56,18 @@ func (s *Server) Upgrade(w http.ResponseWriter, r *http.Request, p UpgradeParams
 		waiting, _ := rw.Peek(n) // cannot fail: the bytes are there
 		early = slices.Clone(waiting)
 	}
-	if err = answer(nc, r.Header.Get(headerKey), chosen); err != nil {
+	agreed := agreement{subprotocol: chosen}
+	var window Window
+	if s.limits.Deflate {
+		if offer, ok := acceptDeflate(r.Header); ok {
+			agreed.extensions, window = offer.answer(), offer.window()
+		}
+	}
+	if err = answer(nc, r.Header.Get(headerKey), agreed); err != nil {
 		return nil, "", errors.Join(err, nc.Close())
 	}
 	s.tune(nc)
-	c := &Conn{server: s}
+	c := &Conn{server: s, window: window}
 	c.heard.Store(true) // its request, a moment ago
 	if len(early) > 0 {
 		c.rarely().early = early
@@ -87,13 +94,21 @@ func (p UpgradeParams) choose(offered []string) (string, error) {
 	return name, nil
 }
 
-func answer(nc net.Conn, key, subprotocol string) error {
+// agreement is what the answer to a handshake says was chosen of the client's offers;
+// empty where nothing was.
+type agreement struct{ subprotocol, extensions string }
+
+func answer(nc net.Conn, key string, agreed agreement) error {
 	var b strings.Builder
 	b.WriteString("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ")
 	b.WriteString(acceptKey(key))
-	if subprotocol != "" {
+	if agreed.subprotocol != "" {
 		b.WriteString("\r\nSec-WebSocket-Protocol: ")
-		b.WriteString(subprotocol)
+		b.WriteString(agreed.subprotocol)
+	}
+	if agreed.extensions != "" {
+		b.WriteString("\r\nSec-WebSocket-Extensions: ")
+		b.WriteString(agreed.extensions)
 	}
 	b.WriteString("\r\n\r\n")
 	// The deadlines net/http may have set end here too.
