@@ -17,7 +17,7 @@ type listenFlags struct {
 	user, kind, url, token string
 	count                  int
 	period                 time.Duration
-	silent                 bool
+	silent, compress       bool
 }
 
 func (p *program) listenCommand() *cobra.Command {
@@ -38,6 +38,7 @@ func (p *program) listenCommand() *cobra.Command {
 	flags.IntVar(&f.count, "count", 0, "exit after so many messages (0: never)")
 	flags.DurationVar(&f.period, "for", 0, "exit after so long (0: never); with --count, exit 1 if they have not come by then")
 	flags.BoolVar(&f.silent, "no-ack", false, "do not acknowledge: see what happens then")
+	flags.BoolVar(&f.compress, "compress", false, "offer permessage-deflate, as browsers do")
 	_ = cmd.MarkFlagRequired("user")
 	cmd.RunE = p.run(func(cmd *cobra.Command, _ []string) error { return p.listen(cmd.Context(), f) })
 	return cmd
@@ -56,7 +57,8 @@ func (p *program) listen(ctx context.Context, f listenFlags) error {
 		defer cancel()
 	}
 	device, err := client.New(client.Params{
-		URL: f.url, User: f.user, Type: f.kind, Token: f.token, Silent: f.silent, OnState: p.tellState(f),
+		URL: f.url, User: f.user, Type: f.kind, Token: f.token, Silent: f.silent, Compress: f.compress,
+		OnState: p.tellState(f),
 	})
 	if err != nil {
 		return &usageError{"--url: " + err.Error()}

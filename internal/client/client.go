@@ -60,6 +60,8 @@ type Params struct {
 	// Plain: name no subprotocol. A message is then its payload alone, and there
 	// is nothing to acknowledge. For RunRaw.
 	Plain bool
+	// Compress offers permessage-deflate: the gateway may compress what it sends.
+	Compress bool
 	// OnState is told of changes; err says why a connection was closed. Nil is
 	// allowed.
 	OnState func(s State, err error)
@@ -223,7 +225,9 @@ func (c *Client) once(ctx context.Context, take func(*ws.ClientConn, []byte) err
 	}
 	address := c.urls[c.at%len(c.urls)]
 	c.at++
-	conn, err := ws.Dial(dialing, address, ws.DialParams{Header: header, Subprotocols: c.subprotocols(), TLS: c.p.TLS})
+	conn, err := ws.Dial(dialing, address, ws.DialParams{
+		Header: header, Subprotocols: c.subprotocols(), TLS: c.p.TLS, Deflate: c.p.Compress,
+	})
 	if err != nil {
 		return fmt.Errorf("connecting to %s: %w", address, err)
 	}

@@ -124,6 +124,7 @@ func newServer(t *testing.T) *server {
 	t.Helper()
 	limits := ws.DefaultLimits()
 	limits.Portable = true // for drop, which closes the socket
+	limits.Deflate = true  // for those who offer it
 	sockets, err := ws.NewServer(ws.ServerParams{Limits: limits})
 	require.NoError(t, err)
 	s := &server{peers: make(chan *peer, 100), refusals: make(chan int, 100)}

@@ -86,8 +86,8 @@ func (s *Server) connectAs(w http.ResponseWriter, r *http.Request, who identity)
 		return
 	}
 	opened := s.Sessions.New(session.Params{
-		User: user, Type: kind, Subprotocol: session.SubprotocolOf(protocol), Transport: conn, Expires: id.Expires,
-		UserAgent: r.UserAgent(), OnEnd: s.onEnd,
+		User: user, Type: kind, Subprotocol: session.SubprotocolOf(protocol), Transport: conn, Window: conn.Window(),
+		Expires: id.Expires, UserAgent: r.UserAgent(), OnEnd: s.onEnd,
 	})
 	// Added first, started then: what waits for the user may be written as soon as
 	// it comes, and the end of the connection finds the session in the hub.

@@ -45,6 +45,8 @@ type rig struct {
 	// descriptors the process may have; 0: unknown
 	descriptors int
 	carrier     *carrier // nil: none
+	// compressFrom is session.compress_from_bytes.
+	compressFrom int
 
 	mu      sync.Mutex
 	ready   error
@@ -92,8 +94,8 @@ func newRig(t *testing.T, change ...func(*rig)) *rig {
 	verifier, err := auth.New(t.Context(), r.auth)
 	require.NoError(t, err)
 	sessions := session.DefaultConfig()
-	sessions.CloseTimeout = 100 * time.Millisecond
-	factory, err := session.NewFactory(session.FactoryParams{Config: sessions, Logger: log})
+	sessions.CloseTimeout, sessions.CompressFrom = 100*time.Millisecond, r.compressFrom
+	factory, err := session.NewFactory(session.FactoryParams{Config: sessions, Logger: log, Registerer: r.registry})
 	require.NoError(t, err)
 	sockets, err := ws.NewServer(ws.ServerParams{Limits: sessions.Limits()})
 	require.NoError(t, err)

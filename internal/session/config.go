@@ -16,6 +16,7 @@ type Config struct {
 	PingInterval     time.Duration `mapstructure:"ping_interval" doc:"A client silent for so long is pinged, and closed if it stays silent until twice as long."`
 	CloseTimeout     time.Duration `mapstructure:"close_timeout" doc:"How long a client may take to answer a close frame."`
 	MaxFrameBytes    int           `mapstructure:"max_frame_bytes" doc:"The largest frame and message a client may send."`
+	CompressFrom     int           `mapstructure:"compress_from_bytes" doc:"Frames of at least so many bytes are compressed for clients that offer permessage-deflate; from about 1024 on it is worth it. 0: compression is never agreed on."`
 	MaxUnacked       int           `mapstructure:"max_unacked" doc:"Messages of a connection that may be unwritten or unacknowledged at a time; past it a message fails as slow_consumer."`
 	MaxPerUser       int           `mapstructure:"max_per_user" doc:"Connections a user may have on one node; a further one closes the oldest with 4409. 0 means no limit."`
 }
@@ -56,6 +57,7 @@ func (c Config) Validate() error {
 		"session.max_frame_bytes is %d, too little for an acknowledgement: write at least %d", c.MaxFrameBytes, minFrameBytes)
 	check(c.MaxUnacked >= 1, "session.max_unacked is %d, so nothing could be sent: write at least 1", c.MaxUnacked)
 	check(c.MaxPerUser >= 0, "session.max_per_user is %d: write 0 for no limit, or a limit", c.MaxPerUser)
+	check(c.CompressFrom >= 0, "session.compress_from_bytes is %d: write 0 for no compression, or a size such as 1024", c.CompressFrom)
 	positive("write_timeout", c.WriteTimeout)
 	positive("ack_timeout", c.AckTimeout)
 	positive("ping_interval", c.PingInterval)
@@ -71,5 +73,6 @@ func (c Config) Limits() ws.Limits {
 	l.WriteTimeout = c.WriteTimeout
 	l.PingInterval = c.PingInterval
 	l.CloseTimeout = c.CloseTimeout
+	l.Deflate = c.CompressFrom > 0
 	return l
 }

@@ -33,6 +33,9 @@ func TestTheTransportGetsTheConfiguredLimits(t *testing.T) {
 	assert.Equal(t, 1<<10, l.MaxMessageBytes)
 	assert.Equal(t, []time.Duration{1, 2, 3}, []time.Duration{l.WriteTimeout, l.PingInterval, l.CloseTimeout})
 	assert.Equal(t, ws.DefaultLimits().SocketSendBytes, l.SocketSendBytes)
+	assert.False(t, l.Deflate)
+	c.CompressFrom = 1
+	assert.True(t, c.Limits().Deflate)
 }
 
 func TestAConfigurationThatCannotWorkIsRefused(t *testing.T) {
@@ -45,6 +48,7 @@ func TestAConfigurationThatCannotWorkIsRefused(t *testing.T) {
 		{"frames too small for an acknowledgement", func(c *session.Config) { c.MaxFrameBytes = 511 }, "session.max_frame_bytes is 511"},
 		{"nothing may be pending", func(c *session.Config) { c.MaxUnacked = 0 }, "session.max_unacked is 0"},
 		{"a negative number of connections", func(c *session.Config) { c.MaxPerUser = -1 }, "session.max_per_user is -1"},
+		{"a negative size to compress from", func(c *session.Config) { c.CompressFrom = -1 }, "session.compress_from_bytes is -1"},
 		{"no time to write", func(c *session.Config) { c.WriteTimeout = 0 }, "session.write_timeout is 0s"},
 		{"no time to acknowledge", func(c *session.Config) { c.AckTimeout = -time.Second }, "session.ack_timeout is -1s"},
 		{"no pings", func(c *session.Config) { c.PingInterval = 0 }, "session.ping_interval is 0s"},
@@ -69,9 +73,9 @@ func TestTheSmallestValuesThatWorkAreTaken(t *testing.T) {
 }
 
 func TestEveryProblemIsReportedAtOnce(t *testing.T) {
-	err := session.Config{MaxPerUser: -1}.Validate()
+	err := session.Config{MaxPerUser: -1, CompressFrom: -1}.Validate()
 	for _, key := range []string{
-		"max_buffered_bytes", "max_frame_bytes", "max_unacked", "max_per_user",
+		"max_buffered_bytes", "max_frame_bytes", "max_unacked", "max_per_user", "compress_from_bytes",
 		"write_timeout", "ack_timeout", "ping_interval", "close_timeout",
 	} {
 		assert.ErrorContains(t, err, "session."+key+" is ")

@@ -12,11 +12,13 @@ import (
 	"pushgate/internal/ws"
 )
 
-// Frames encodes a message once per subprotocol, however many sessions it goes
-// to. Not safe for concurrent use; the frames are, and may outlive it.
+// Frames encodes a message once per subprotocol, and compresses that once at most, however
+// many sessions it goes to. Not safe for concurrent use; the frames are, and may outlive
+// it.
 type Frames struct {
-	m      *push.Message
-	frames [subprotocols][]byte
+	m        *push.Message
+	frames   [subprotocols][]byte
+	deflated [subprotocols][]byte
 }
 
 // NewFrames returns the frames of m, none encoded yet. m.Data is copied when a
@@ -29,6 +31,14 @@ func (f *Frames) For(s Subprotocol) []byte {
 		f.frames[s] = encode(f.m, s)
 	}
 	return f.frames[s]
+}
+
+// Deflated is For with the payload compressed, where that makes it shorter.
+func (f *Frames) Deflated(s Subprotocol) []byte {
+	if f.deflated[s] == nil {
+		f.deflated[s] = ws.Deflate(f.For(s))
+	}
+	return f.deflated[s]
 }
 
 // envelope is about what the fields beside the payload take.

@@ -13,6 +13,7 @@ type metrics struct {
 	open   [subprotocols]prometheus.Gauge
 	closes map[ws.Code]prometheus.Counter
 	other  prometheus.Counter
+	saved  prometheus.Counter
 }
 
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
@@ -24,14 +25,18 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		Name: "pushgate_session_closes_total",
 		Help: "Sessions that ended, by close code; 1006 ended without a close frame, other is a code clients made up.",
 	}, []string{"code"})
+	saved := prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "pushgate_compression_saved_bytes_total",
+		Help: "Bytes that message frames were shorter for being compressed.",
+	})
 	if r != nil {
-		for _, c := range []prometheus.Collector{open, closes} {
+		for _, c := range []prometheus.Collector{open, closes, saved} {
 			if err := r.Register(c); err != nil {
 				return nil, fmt.Errorf("registering session metrics: %w", err)
 			}
 		}
 	}
-	m := &metrics{closes: map[ws.Code]prometheus.Counter{}, other: closes.WithLabelValues(otherCode)}
+	m := &metrics{closes: map[ws.Code]prometheus.Counter{}, other: closes.WithLabelValues(otherCode), saved: saved}
 	for s := range subprotocols {
 		m.open[s] = open.WithLabelValues(s.String())
 	}

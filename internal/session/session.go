@@ -60,6 +60,8 @@ type Params struct {
 	Type        string
 	Subprotocol Subprotocol
 	Transport   Transport
+	// Window says which compressed frames the client takes.
+	Window ws.Window
 	// Expires closes the session with CloseTokenExpired; zero means never.
 	Expires time.Time
 	// UserAgent is what the client says that it is, for operators to read. May be
@@ -87,7 +89,7 @@ type Session struct {
 	opened      int64 // Unix nanoseconds, as wakeAt
 	expires     int64 // Unix nanoseconds; 0: never
 	expiryIndex int32 // where it stands among those that expire; theirs
-	subprotocol Subprotocol
+	form        form
 
 	closing bool // Close was called, or the end has come
 	over    bool // OnClose has reported what was left
@@ -105,7 +107,7 @@ const maxAgentBytes = 128
 // New opens a session. The transport must call OnClose some day.
 func (f *Factory) New(p Params) *Session {
 	s := &Session{
-		factory: f, transport: p.Transport, onEnd: p.OnEnd, subprotocol: p.Subprotocol, opened: time.Now().UnixNano(),
+		factory: f, transport: p.Transport, onEnd: p.OnEnd, form: formOf(p.Subprotocol, p.Window), opened: time.Now().UnixNano(),
 		// Copies: these are parts of the request, which is not to live as long.
 		user: strings.Clone(p.User), kind: unique.Make(p.Type).Value(),
 		// A client decides how long it is.
@@ -126,7 +128,7 @@ func (s *Session) User() string { return s.user }
 func (s *Session) Type() string { return s.kind }
 
 // Subprotocol is the form of its messages.
-func (s *Session) Subprotocol() Subprotocol { return s.subprotocol }
+func (s *Session) Subprotocol() Subprotocol { return s.form.subprotocol() }
 
 // Client is where the client is (ip:port; empty when it is gone), and what it says that
 // it is.
@@ -154,7 +156,7 @@ func (s *Session) Closing() bool {
 // blocks. m is kept until its end, m.Data is not looked at after Deliver returns.
 // Messages are written in the order of the calls.
 func (s *Session) Deliver(m *push.Message, f *Frames, r push.Reporter) {
-	frame := f.For(s.subprotocol)
+	frame, saved := s.frame(f)
 	s.mu.Lock()
 	if s.closing {
 		s.mu.Unlock()
@@ -186,7 +188,9 @@ func (s *Session) Deliver(m *push.Message, f *Frames, r push.Reporter) {
 	}
 	s.mu.Unlock()
 	switch {
+	case err == nil && saved == 0:
 	case err == nil:
+		s.factory.metrics.saved.Add(float64(saved))
 	case errors.Is(err, ws.ErrSlow):
 		// A burst fills the buffer of a client that reads as fast as it can, too:
 		// the message is handed back, and the connection goes on. The transport
@@ -195,6 +199,17 @@ func (s *Session) Deliver(m *push.Message, f *Frames, r push.Reporter) {
 	default:
 		r.Report(m, push.Failed, push.Offline)
 	}
+}
+
+// frame is a message as the client takes it, and how many bytes it is shorter for being
+// compressed.
+func (s *Session) frame(f *Frames) (frame []byte, saved int) {
+	plain := f.For(s.Subprotocol())
+	if len(plain) < s.factory.config.CompressFrom || !s.form.window().Takes(plain) {
+		return plain, 0
+	}
+	deflated := f.Deflated(s.Subprotocol())
+	return deflated, len(plain) - len(deflated)
 }
 
 // completed is the transport's word on a write.
@@ -210,7 +225,7 @@ func (s *Session) completed(d *delivery, err error) {
 	case err != nil:
 		s.pending.remove(d)
 		status, reason = push.Failed, reasonOf(err)
-	case s.subprotocol.Acknowledges():
+	case s.Subprotocol().Acknowledges():
 		status = push.Held
 		d.written, d.deadline = true, time.Now().Add(s.factory.config.AckTimeout)
 		s.wake(d.deadline)
@@ -237,7 +252,7 @@ func reasonOf(err error) push.Reason {
 // OnMessage implements ws.Handler: acknowledgements where the subprotocol has
 // them, else nothing is allowed.
 func (s *Session) OnMessage(op ws.Op, payload []byte) {
-	if !s.subprotocol.Acknowledges() || op != ws.OpText || parseAck(payload, s.acknowledged) != nil {
+	if !s.Subprotocol().Acknowledges() || op != ws.OpText || parseAck(payload, s.acknowledged) != nil {
 		s.Close(ClosePolicy)
 	}
 }
@@ -302,7 +317,7 @@ func (s *Session) OnClose(c ws.Closed) {
 	if errors.Is(c.Err, ws.ErrSlow) {
 		c.Code = CloseTryLater // what the frame would have said, had there been room for it
 	}
-	s.factory.metrics.closed(s.subprotocol, c.Code)
+	s.factory.metrics.closed(s.Subprotocol(), c.Code)
 	s.factory.log.Debug("session ended",
 		zap.String("user", s.user), zap.Uint16("code", uint16(c.Code)), zap.Bool("remote", c.Remote), zap.Error(c.Err))
 	s.finish(func() { s.over = true })
