@@ -38,14 +38,14 @@ func TestAnOperatorOpensASessionOfAUserWithoutTheUsersToken(t *testing.T) {
 			Header: http.Header{"Origin": {"http://" + address}}, Subprotocols: []string{session.PushgateName, "bearer.secret"},
 		})
 	}
+	_, err := r.dial("/websocket/order/42", ws.DialParams{})
+	require.ErrorContains(t, err, "401", "others show the user's token")
 	c, err := dial("/v1/websocket/order/42")
 	require.NoError(t, err)
 	assert.Equal(t, push.Binding{User: "42", Type: "order"}, <-r.bound)
 	_, err = dial("/v1/websocket/order/43")
 	require.ErrorContains(t, err, "429", "the limit of the node is for operators, too")
 	require.NoError(t, c.Close(session.CloseNormal, ""))
-	_, err = r.dial("/websocket/order/42", ws.DialParams{})
-	require.ErrorContains(t, err, "401", "others show the user's token")
 }
 
 func TestAMessageOfAnOperatorIsProducedAsAnyOther(t *testing.T) {
