@@ -61,8 +61,12 @@ type benched struct {
 func (d *deployment) load(nodes []*node, args ...string) *process {
 	d.t.Helper()
 	all := []string{"bench", "--output", "json", "--connect-rate", "2000"}
+	scheme := "ws://"
+	if d.extra["PUSHGATE_GATEWAY_TLS_CERT_FILE"] != "" {
+		scheme = "wss://"
+	}
 	for _, n := range nodes {
-		all = append(all, "--url", "ws://"+n.gateway, "--admin", "http://"+n.admin)
+		all = append(all, "--url", scheme+n.gateway, "--admin", "http://"+n.admin)
 	}
 	return run(d.t, "bench", d.env(), append(all, args...)...)
 }

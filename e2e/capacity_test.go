@@ -27,6 +27,7 @@ type capacity struct {
 	during      time.Duration
 	foreign     int   // requests for users of others
 	connections []int // idle ones
+	encrypted   int   // of those with TLS
 	idle        time.Duration
 	rate        int // a second, of the usual load
 	storm       storm
@@ -51,13 +52,13 @@ func ofCapacity(t *testing.T) capacity {
 		return capacity{
 			rounds: rounds, saturated: []delivering{{1000, 4}, {10_000, 1}, {10_000, 4}, {10_000, 24}}, users: 10_000, bare: true,
 			during: 8 * time.Second, foreign: 1_000_000,
-			connections: []int{1000, 5000, 10_000, 19_000}, idle: 60 * time.Second, rate: 5000,
+			connections: []int{1000, 5000, 10_000, 15_000, 19_000}, encrypted: 10_000, idle: 60 * time.Second, rate: 5000,
 			storm: storm{connects: 10_000, within: 10 * time.Second, returning: 10_000, each: 10, slow: 1000}, held: 18_000,
 		}
 	}
 	return capacity{
 		rounds: 1, saturated: []delivering{{100, 4}}, users: 100, during: time.Second, foreign: 10_000,
-		connections: []int{200}, idle: 2 * time.Second, rate: 300,
+		connections: []int{200}, encrypted: 100, idle: 2 * time.Second, rate: 300,
 		storm: storm{connects: 300, within: time.Second, returning: 100, each: 10, slow: 20}, held: 200,
 	}
 }
@@ -203,26 +204,41 @@ func (d *deployment) flood(count int, codec kgo.CompressionCodec) {
 
 // idling measures what connections cost that have nothing to say but pongs.
 func (c capacity) idling(t *testing.T) []string {
-	lines := []string{"| connections | bytes of the process for each | CPU for 1,000 of them, pings included, ms a second |", "| ---: | ---: | ---: |"}
-	for _, count := range c.connections {
-		d := deploy(t, realBroker(t))
-		n := d.node("n", asShipped, gatewayOnly, with("PUSHGATE_GATEWAY_MAX_PENDING_HANDSHAKES", "256")) // which leaves descriptors to sessions
-		wait(c.idle / 4)
-		memory, cpu := n.resident(), n.cpu()
-		wait(c.idle / 4)
-		alone := n.cpu() - cpu
-		load := d.load([]*node{n}, "--users", strconv.Itoa(count), "--rate", "1", "--warm-up", "1s", "--duration", (2 * c.idle).String())
-		require.True(t, poll(time.Minute, func() bool { return sessions([]*node{n}) == count }))
-		wait(c.idle)
-		cpu = n.cpu()
-		wait(c.idle / 2)
-		used := (n.cpu() - cpu) - 2*alone
-		each := (n.resident() - memory) / float64(count)
-		load.result(3 * c.idle)
-		n.kill()
-		lines = append(lines, cells(count, int(each), float64(used.Microseconds())/(c.idle/2).Seconds()/float64(count)))
+	lines := []string{
+		"| connections | | bytes of the process for each | CPU for 1,000 of them, pings included, ms a second |", "| ---: | --- | ---: | ---: |",
 	}
-	return lines
+	for _, count := range c.connections {
+		lines = append(lines, c.idlingAt(t, count, false))
+	}
+	return append(lines, c.idlingAt(t, c.encrypted, true))
+}
+
+func (c capacity) idlingAt(t *testing.T, count int, encrypted bool) string {
+	t.Helper()
+	d := deploy(t, realBroker(t))
+	how, rate := "plain", "2000"
+	if encrypted {
+		files, _ := certificate(t)
+		d.encrypted(files)
+		d.extra["SSL_CERT_FILE"] = files.CA
+		how, rate = "TLS", "500"
+	}
+	// Few handshakes at a time leave descriptors to sessions.
+	n := d.node("n", asShipped, gatewayOnly, with("PUSHGATE_GATEWAY_MAX_PENDING_HANDSHAKES", "256"))
+	wait(c.idle / 4)
+	memory, cpu := n.resident(), n.cpu()
+	wait(c.idle / 4)
+	alone := n.cpu() - cpu
+	load := d.load([]*node{n}, "--users", strconv.Itoa(count), "--connect-rate", rate, "--rate", "1", "--warm-up", "1s", "--duration", (3 * c.idle).String())
+	require.True(t, poll(2*time.Minute, func() bool { return sessions([]*node{n}) == count }))
+	wait(2 * c.idle)
+	cpu = n.cpu()
+	wait(c.idle / 2)
+	used := (n.cpu() - cpu) - 2*alone
+	each := (n.resident() - memory) / float64(count)
+	load.result(3 * c.idle)
+	n.kill()
+	return cells(count, how, int(each), float64(used.Microseconds())/(c.idle/2).Seconds()/float64(count))
 }
 
 // holding has two nodes hold as many connections as their descriptors allow, for longer
