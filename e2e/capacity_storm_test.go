@@ -33,10 +33,11 @@ func (c capacity) storms(t *testing.T) []string {
 		load := []string{"--users", strconv.Itoa(users), "--rate", strconv.Itoa(c.rate), "--no-ack-protocol", "--duration", during}
 		calm = append(calm, d.load([]*node{n}, load...).result(2*time.Minute).Latency.P99)
 
+		before := n.metric("pushgate_delivered_total")
 		others := d.load([]*node{n}, load...)
-		require.True(t, poll(time.Minute, func() bool { return n.metric("pushgate_delivered_total") > float64(c.rate) }))
+		require.True(t, poll(time.Minute, func() bool { return n.metric("pushgate_delivered_total") > before+float64(c.rate) }))
 		many := d.load([]*node{n}, "--users", strconv.Itoa(s.connects), "--connect-rate", strconv.Itoa(s.connects/int(s.within.Seconds())),
-			"--rate", "1", "--warm-up", "1s", "--duration", "1s")
+			"--rate", "1", "--warm-up", "1s", "--duration", during) // they stay until the others are done
 		stormy = append(stormy, others.result(2*time.Minute).Latency.P99)
 		many.result(2 * time.Minute)
 

@@ -89,7 +89,7 @@ func TestWhatANodeCarries(t *testing.T) {
 // than it can deliver: it is stopped now and then.
 func (c capacity) delivering(t *testing.T) []string {
 	lines := []string{
-		"| users | partitions | CPU of the gateway, us a message | messages a second | send(2) to as many sockets, us | Conn, of send(2) |",
+		"| users | partitions | CPU of the gateway, us a message | messages a second | send(2) alone, us a frame | Conn, of its throughput |",
 		"| ---: | ---: | ---: | ---: | ---: | ---: |",
 	}
 	for _, to := range c.saturated {
