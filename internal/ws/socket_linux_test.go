@@ -28,17 +28,24 @@ const unicastPayload = 256
 // ratio.
 func BenchmarkColdUnicast(b *testing.B) {
 	frame := ws.AppendFrame(nil, ws.OpText, make([]byte, unicastPayload))
-	b.Run("send", func(b *testing.B) { benchmarkSend(b, frame) })
+	b.Run("send", func(b *testing.B) { benchmarkSend(b, frame, unicastConns) })
 	b.Run("Conn", func(b *testing.B) { benchmarkConn(b, frame) })
 }
 
-func benchmarkSend(b *testing.B, frame []byte) {
+// BenchmarkManySockets is what send(2) costs where there are so many sockets that none of
+// what it needs is in a cache. It takes two descriptors for each.
+func BenchmarkManySockets(b *testing.B) {
+	const conns = 9000
+	benchmarkSend(b, ws.AppendFrame(nil, ws.OpText, make([]byte, unicastPayload)), conns)
+}
+
+func benchmarkSend(b *testing.B, frame []byte, conns int) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(b, err)
 	defer func() { _ = l.Close() }()
 	drain := newDrain(b)
-	fds := make([]int, 0, unicastConns)
-	for range unicastConns {
+	fds := make([]int, 0, conns)
+	for range conns {
 		c, err := net.Dial("tcp", l.Addr().String())
 		require.NoError(b, err)
 		drain.add(b, c.(*net.TCPConn))
