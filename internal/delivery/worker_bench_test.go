@@ -71,12 +71,7 @@ func TestARequestOfAnotherGatewaysUserIsDroppedWithoutAnAllocation(t *testing.T)
 }
 
 func TestARequestOfThisGatewaysUserCostsItselfAndItsTexts(t *testing.T) {
-	g := New(Params{
-		Config: DefaultConfig(), Hub: everywhere{}, Partitions: func() int32 { return 1 }, Limits: push.Limits{DefaultTTL: time.Hour},
-		Logger: zap.NewNop(), Metrics: NewMetrics(prometheus.NewRegistry()),
-	})
-	w := newWorker(g, 0, 0, false)
-	w.partitions = 1
+	w := newWorkerForAll(DefaultConfig())
 	rec := push.Record{
 		Key: []byte("user"), Value: []byte(`{"order":991}`), Time: time.Now(),
 		Headers: push.NewHeaders(push.Header{Key: push.HeaderID, Value: []byte("0194f6a2-7a3c-7bfb-8f1f-3f1c2d9e0001")}),
@@ -115,6 +110,20 @@ func (everywhere) Deliver(m *push.Message, r push.Reporter) bool {
 	return true
 }
 
+// newGatewayForAll returns a gateway of one partition at which everybody is.
+func newGatewayForAll(c Config) *Gateway {
+	return New(Params{
+		Config: c, Hub: everywhere{}, Partitions: func() int32 { return 1 }, Limits: push.Limits{DefaultTTL: time.Hour},
+		Logger: zap.NewNop(), Metrics: NewMetrics(prometheus.NewRegistry()),
+	})
+}
+
+func newWorkerForAll(c Config) *worker {
+	w := newWorker(newGatewayForAll(c), 0, 0, false)
+	w.partitions = 1
+	return w
+}
+
 // BenchmarkDelivering is what a request of this gateway's user costs, the reading,
 // the real hub and the socket left out, with and without the window of repeats.
 func BenchmarkDelivering(b *testing.B) {
@@ -122,12 +131,7 @@ func BenchmarkDelivering(b *testing.B) {
 		b.Run(fmt.Sprint("window ", window), func(b *testing.B) {
 			config := DefaultConfig()
 			config.RepeatWindow = window
-			g := New(Params{
-				Config: config, Hub: everywhere{}, Partitions: func() int32 { return 1 }, Limits: push.Limits{DefaultTTL: time.Hour},
-				Logger: zap.NewNop(), Metrics: NewMetrics(prometheus.NewRegistry()),
-			})
-			w := newWorker(g, 0, 0, false)
-			w.partitions = 1
+			w := newWorkerForAll(config)
 			const users = 1000
 			var keys [users][]byte
 			for i := range keys {
@@ -153,10 +157,7 @@ func BenchmarkDelivering(b *testing.B) {
 // left out.
 func BenchmarkCarrying(b *testing.B) {
 	const records = 500
-	g := New(Params{
-		Config: DefaultConfig(), Hub: everywhere{}, Partitions: func() int32 { return 1 }, Limits: push.Limits{DefaultTTL: time.Hour},
-		Logger: zap.NewNop(), Metrics: NewMetrics(prometheus.NewRegistry()),
-	})
+	g := newGatewayForAll(DefaultConfig())
 	g.workers, g.err = []*worker{newWorker(g, 0, 0, true)}, nil
 	c := push.Carriage{Records: make([]push.Record, records)}
 	for i := range c.Records {
