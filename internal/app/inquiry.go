@@ -18,15 +18,7 @@ type custodiansLog struct {
 
 // Committed returns offsets only, -1 where there is none.
 func (l custodiansLog) Committed(ctx context.Context, topic string, partitions []int32) (map[int32]int64, error) {
-	committed, err := l.Cluster.Committed(ctx, l.group, topic, partitions)
-	if err != nil {
-		return nil, err
-	}
-	offsets := make(map[int32]int64, len(committed))
-	for number, c := range committed {
-		offsets[number] = c.Offset
-	}
-	return offsets, nil
+	return offsetsOf(l.Cluster.Committed(ctx, l.group, topic, partitions))
 }
 
 // waitingLog is the cluster in the words of package waiting.

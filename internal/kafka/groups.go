@@ -49,26 +49,32 @@ func (c *Cluster) Groups(ctx context.Context) ([]string, error) {
 
 // DescribeGroup asks the coordinator of a group how it is.
 func (c *Cluster) DescribeGroup(ctx context.Context, group string) (Group, error) {
-	found := Group{Name: group}
-	err := c.retry(ctx, "describe_groups", func(ctx context.Context) error {
-		res, err := c.client.DescribeGroups(ctx, &kafkago.DescribeGroupsRequest{GroupIDs: []string{group}})
-		switch {
-		case err != nil:
-			return err //nolint:wrapcheck // wrapped by attempt
-		case len(res.Groups) != 1:
-			return errors.New("no answer about the group")
-		}
-		g := res.Groups[0]
-		if errors.Is(g.Error, kafkago.GroupIdNotFound) {
-			g.Error, g.GroupState = nil, groupDead
-		}
-		found.State, found.Members = g.GroupState, len(g.Members)
-		return g.Error
+	var found kafkago.DescribeGroupsResponseGroup
+	err := c.retry(ctx, "describe_groups", func(ctx context.Context) (err error) {
+		found, err = c.describeGroup(ctx, group)
+		return err
 	})
+	described := Group{Name: group, State: found.GroupState, Members: len(found.Members)}
 	if err != nil {
-		return found, fmt.Errorf("group %s: %w", group, err)
+		return described, fmt.Errorf("group %s: %w", group, err)
 	}
-	return found, nil
+	return described, nil
+}
+
+// describeGroup asks once. A group that does not exist is dead.
+func (c *Cluster) describeGroup(ctx context.Context, group string) (found kafkago.DescribeGroupsResponseGroup, err error) {
+	res, err := c.client.DescribeGroups(ctx, &kafkago.DescribeGroupsRequest{GroupIDs: []string{group}})
+	switch {
+	case err != nil:
+		return found, err //nolint:wrapcheck // wrapped by attempt
+	case len(res.Groups) != 1:
+		return found, errors.New("no answer about the group")
+	}
+	found = res.Groups[0]
+	if errors.Is(found.Error, kafkago.GroupIdNotFound) {
+		found.Error, found.GroupState = nil, groupDead
+	}
+	return found, found.Error
 }
 
 // DeleteGroup deletes a group with the offsets it has committed. One that is not

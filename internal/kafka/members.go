@@ -29,19 +29,9 @@ const (
 // does not exist. Errors include ErrUnsettled: ask again.
 func (c *Cluster) Members(ctx context.Context, group string) ([]Member, error) {
 	var found kafkago.DescribeGroupsResponseGroup
-	err := c.attempt(ctx, "describe_groups", func(ctx context.Context) error {
-		res, err := c.client.DescribeGroups(ctx, &kafkago.DescribeGroupsRequest{GroupIDs: []string{group}})
-		switch {
-		case err != nil:
-			return err //nolint:wrapcheck // wrapped by attempt
-		case len(res.Groups) != 1:
-			return errors.New("no answer about the group")
-		}
-		found = res.Groups[0]
-		if errors.Is(found.Error, kafkago.GroupIdNotFound) {
-			found.Error, found.GroupState = nil, groupDead
-		}
-		return found.Error
+	err := c.attempt(ctx, "describe_groups", func(ctx context.Context) (err error) {
+		found, err = c.describeGroup(ctx, group)
+		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("group %s: %w", group, err)
