@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"net"
 	"net/http"
 	"os"
 	"path"
@@ -22,6 +21,7 @@ import (
 
 	"pushgate/internal/app"
 	"pushgate/internal/config"
+	"pushgate/internal/freeport"
 )
 
 func TestEveryMetricIsDocumentedAndEveryDocumentedMetricIsThere(t *testing.T) {
@@ -112,7 +112,7 @@ func scraped(t *testing.T) map[string]family {
 	until(t, dev.Run, dev.AdminAddr(), "pushgate_delivery_lag", families)
 
 	lonely := onFreePorts(t)
-	lonely.Kafka.Brokers = []string{nobody(t)}
+	lonely.Kafka.Brokers = []string{freeport.Address(t)}
 	node, err := app.New(t.Context(), app.Params{Config: lonely, Logger: zap.NewNop(), Version: "test"})
 	require.NoError(t, err)
 	until(t, node.Run, node.AdminAddr(), "pushgate_kafka_errors_total", families)
@@ -127,18 +127,8 @@ func onFreePorts(t *testing.T) config.Config {
 	c.Gateway.Listen, c.Admin.Listen, c.Dev.KafkaListen, c.Dev.RedisListen = free, free, free, free
 	c.Dev.DataDir = t.TempDir()
 	c.Kafka.SessionTimeout = time.Second
-	c.Canary.Enabled, c.Tracing.Enabled, c.Tracing.Endpoint = true, true, "http://"+nobody(t) // they have families of their own
+	c.Canary.Enabled, c.Tracing.Enabled, c.Tracing.Endpoint = true, true, "http://"+freeport.Address(t) // they have families of their own
 	return c
-}
-
-// nobody returns an address where nothing listens.
-func nobody(t *testing.T) string {
-	t.Helper()
-	var lc net.ListenConfig
-	l, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	require.NoError(t, l.Close())
-	return l.Addr().String()
 }
 
 // until runs a node until it has a family, and adds all it has to families.

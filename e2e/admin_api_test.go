@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"pushgate/internal/admin/api/apitest"
+	"pushgate/internal/freeport"
 )
 
 const (
@@ -115,11 +116,11 @@ func (o *operator) ends(started said) map[string]any {
 // adminPlatform runs `pushgate dev` whose admin listener asks for tokens.
 func adminPlatform(t *testing.T) (o, reader *operator) {
 	t.Helper()
-	gateway, admin := freePort(t), freePort(t)
+	gateway, admin := freeport.Address(t), freeport.Address(t)
 	env := map[string]string{
 		"PUSHGATE_NODE_ID": "dev", "PUSHGATE_ADMIN_TOKEN": operatorToken, "PUSHGATE_ADMIN_READ_TOKEN": readerToken, "PUSHGATE_DRAIN_TIMEOUT": "1s",
 	}
-	p := run(t, "dev", env, "dev", "--data-dir", t.TempDir(), "--kafka-listen", freePort(t), "--gateway-listen", gateway, "--admin-listen", admin)
+	p := run(t, "dev", env, "dev", "--data-dir", t.TempDir(), "--kafka-listen", freeport.Address(t), "--gateway-listen", gateway, "--admin-listen", admin)
 	n := &node{process: p, id: "dev", gateway: gateway, admin: admin}
 	n.ready(20 * time.Second)
 	o = &operator{t: t, node: n, token: operatorToken, contract: apitest.New(t)}
@@ -231,7 +232,7 @@ func TestTheAdminListenerShowsTheDeploymentAndLetsNobodyElseAct(t *testing.T) {
 }
 
 func TestANodeThatLeavesInterruptsAReplayAndTheSameOrderResumesIt(t *testing.T) {
-	dir, kafka, gateway, admin := t.TempDir(), freePort(t), freePort(t), freePort(t)
+	dir, kafka, gateway, admin := t.TempDir(), freeport.Address(t), freeport.Address(t), freeport.Address(t)
 	contract := apitest.New(t)
 	start := func() *operator {
 		return &operator{t: t, node: developmentPlatform(t, dir, kafka, gateway, admin), contract: contract}

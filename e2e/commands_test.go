@@ -10,6 +10,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"pushgate/internal/freeport"
 )
 
 // finished runs a command to its end and returns what it said.
@@ -57,7 +59,7 @@ func TestTheToolsWorkTogether(t *testing.T) {
 }
 
 func TestWrongUsageIsExitTwoAndFailureExitOne(t *testing.T) {
-	nobody := map[string]string{"PUSHGATE_KAFKA_BROKERS": freePort(t)}
+	nobody := map[string]string{"PUSHGATE_KAFKA_BROKERS": freeport.Address(t)}
 	for _, args := range [][]string{
 		{"nonsense"},
 		{"send"},

@@ -13,6 +13,7 @@ import (
 
 	"pushgate/internal/directory"
 	"pushgate/internal/directory/redistest"
+	"pushgate/internal/freeport"
 )
 
 // directoryOn is the configuration of a directory on one server.
@@ -191,7 +192,7 @@ func TestAStaleEntryNeverSwallowsAMessage(t *testing.T) {
 			"a node that does not listen":    leaseEnds("deaf/1", 3*time.Second),
 			"a node the directory knows not": "never/1",
 		}
-		require.NoError(t, look.HSet(ctx, d.prefix+"node:deaf", "life", 1, "addr", freePort(t), "capabilities", "gateway").Err())
+		require.NoError(t, look.HSet(ctx, d.prefix+"node:deaf", "life", 1, "addr", freeport.Address(t), "capabilities", "gateway").Err())
 
 		present, absent := map[string]*client{}, map[string]string{}
 		n := 0

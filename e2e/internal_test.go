@@ -20,6 +20,7 @@ import (
 	"pushgate/e2e/apachekafka"
 	"pushgate/internal/admin/api"
 	"pushgate/internal/directory/redistest"
+	"pushgate/internal/freeport"
 )
 
 // service is another program of the deployment, which looks users up in Redis and
@@ -160,7 +161,7 @@ func TestNodesThatShowEachOtherCertificatesCarryByAListenerOfTheirOwn(t *testing
 		require.NoError(t, err)
 		mutual := func(env map[string]string) {
 			delete(env, "PUSHGATE_INTERNAL_TOKEN")
-			env["PUSHGATE_INTERNAL_LISTEN"] = freePort(t)
+			env["PUSHGATE_INTERNAL_LISTEN"] = freeport.Address(t)
 			env["PUSHGATE_INTERNAL_TLS_CA_FILE"] = ours.CA
 			env["PUSHGATE_INTERNAL_TLS_CERT_FILE"] = ours.Certificate
 			env["PUSHGATE_INTERNAL_TLS_KEY_FILE"] = ours.Key
@@ -219,7 +220,7 @@ func TestWhenAnswersVanishTheLogTellsWhatWasDelivered(t *testing.T) {
 	byTargeted(t, func(t *testing.T, d *deployment) {
 		// A node that is skipped is not called; what fails for that is not in question here.
 		c := d.node("c", custodian(), with("PUSHGATE_ROUTING_CALL_TIMEOUT", "1s"), with("PUSHGATE_RETRY_MAX_ATTEMPTS", "100"))
-		door := freePort(t)
+		door := freeport.Address(t)
 		g := d.node("g", gateway(), with("PUSHGATE_NODE_ADVERTISE", door))
 		p := toxiproxy.NewProxy(toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop()), "door", door, g.gateway)
 		require.NoError(t, p.Start())

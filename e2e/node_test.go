@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -19,6 +18,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"pushgate/internal/freeport"
 )
 
 // binary is the program under test, built once by TestMain.
@@ -171,7 +172,7 @@ func (n *node) isCalled() bool { return n.metric("pushgate_routing_called") == 1
 // start starts a node of the deployment and does not wait for it.
 func (d *deployment) start(id string, change ...func(env map[string]string)) *node {
 	d.t.Helper()
-	gateway, admin := freePort(d.t), freePort(d.t)
+	gateway, admin := freeport.Address(d.t), freeport.Address(d.t)
 	env := map[string]string{
 		"PUSHGATE_NODE_ID":                    d.prefix + id,
 		"PUSHGATE_GATEWAY_LISTEN":             gateway,
@@ -301,14 +302,4 @@ func poll(within time.Duration, ask func() bool) bool {
 		}
 	}
 	return ask()
-}
-
-// freePort returns an address on loopback that nobody listens on at the moment.
-func freePort(t *testing.T) string {
-	t.Helper()
-	var lc net.ListenConfig
-	l, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
 }

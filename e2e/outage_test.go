@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"pushgate/e2e/apachekafka"
+	"pushgate/internal/freeport"
 	"pushgate/internal/kafka/embedded"
 )
 
@@ -63,7 +64,7 @@ func TestKillingOneOfThreeBrokersAfterTheOtherLosesNothing(t *testing.T) {
 }
 
 func TestANodeThatStartsBeforeItsBrokerWaitsForIt(t *testing.T) {
-	address := freePort(t)
+	address := freeport.Address(t)
 	d := &deployment{t: t, brokers: []string{address}, prefix: "early."}
 	n := d.start("a")
 	require.True(t, poll(10*time.Second, func() bool { return n.notReady("kafka") }), "alive, not ready, and it says why")
@@ -99,10 +100,10 @@ func developmentPlatform(t *testing.T, dir, kafka, gateway, admin string, more .
 
 func TestKillingTheDevelopmentPlatformLosesNothing(t *testing.T) {
 	bothWays(t, func(t *testing.T, targeted bool) {
-		dir, kafka, gateway, admin := t.TempDir(), freePort(t), freePort(t), freePort(t)
+		dir, kafka, gateway, admin := t.TempDir(), freeport.Address(t), freeport.Address(t), freeport.Address(t)
 		var routing []string
 		if targeted {
-			routing = []string{"--routing", "targeted", "--redis-listen", freePort(t)}
+			routing = []string{"--routing", "targeted", "--redis-listen", freeport.Address(t)}
 		}
 		n := developmentPlatform(t, dir, kafka, gateway, admin, routing...)
 		d := (&deployment{t: t, brokers: []string{kafka}}).connectProducer()

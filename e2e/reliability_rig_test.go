@@ -19,6 +19,7 @@ import (
 	"pushgate/e2e/apachekafka"
 	"pushgate/internal/audit"
 	"pushgate/internal/directory/redistest"
+	"pushgate/internal/freeport"
 )
 
 // rig is three brokers, some gateways that are custodians, too, and a crowd.
@@ -74,9 +75,9 @@ func newRig(t *testing.T, p plan) (*rig, bool) {
 	}
 	require.NoError(t, cluster.InSync(t.Context(), topics...))
 	const each = 3 // addresses of a gateway
-	addresses, err := apachekafka.FreeAddresses(t.Context(), each*p.gateways)
-	require.NoError(t, err)
-	r.addresses = addresses
+	for _, port := range freeport.Ports(t, each*p.gateways) {
+		r.addresses = append(r.addresses, freeport.At(port))
+	}
 	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
 	for i, detour := range cluster.Detours() {
 		r.detours = append(r.detours, r.proxy(server, fmt.Sprint("broker-", i), detour.Listen, detour.Forward))
@@ -84,8 +85,8 @@ func newRig(t *testing.T, p plan) (*rig, bool) {
 	for i := range p.gateways {
 		r.names = append(r.names, string(rune('a'+i)))
 		r.nodes = append(r.nodes, r.d.start(r.names[i], r.settings(i)...))
-		gateway, door := addresses[each*i], addresses[each*i+2]
-		r.nodes[i].gateway, r.nodes[i].admin = gateway, addresses[each*i+1]
+		gateway, door := r.addresses[each*i], r.addresses[each*i+2]
+		r.nodes[i].gateway, r.nodes[i].admin = gateway, r.addresses[each*i+1]
 		r.direct.entrances = append(r.direct.entrances, gateway)
 		r.byDoors.entrances = append(r.byDoors.entrances, door)
 		r.doors = append(r.doors, r.proxy(server, "door-"+r.names[i], door, gateway))

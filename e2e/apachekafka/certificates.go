@@ -13,6 +13,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"pushgate/internal/freeport"
 )
 
 // Certificates are files, as a client's configuration names them.
@@ -71,7 +73,7 @@ func (a *authority) issue(name string) (pair, error) {
 	c.KeyUsage = x509.KeyUsageDigitalSignature
 	c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}
 	c.DNSNames = []string{"localhost"}
-	c.IPAddresses = []net.IP{net.ParseIP(loopback)}
+	c.IPAddresses = []net.IP{net.ParseIP(freeport.Loopback)}
 	der, err := x509.CreateCertificate(rand.Reader, c, a.certificate, key.Public(), a.key)
 	if err != nil {
 		return pair{}, fmt.Errorf("making the certificate of %s: %w", name, err)

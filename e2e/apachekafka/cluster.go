@@ -15,6 +15,8 @@ import (
 
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
+
+	"pushgate/internal/freeport"
 )
 
 //go:embed log4j2.xml
@@ -104,7 +106,7 @@ func Start(ctx context.Context, d Distribution, p Params) (_ *Cluster, err error
 // layOut writes what the nodes read.
 func (c *Cluster) layOut(ctx context.Context, p Params) error {
 	const each = 5
-	ports, err := freePorts(ctx, each*p.Nodes)
+	ports, err := freeport.Find(ctx, each*p.Nodes)
 	if err != nil {
 		return err
 	}
@@ -246,7 +248,7 @@ func (c *Cluster) Detours() []Detour {
 	var all []Detour
 	for _, n := range c.nodes {
 		if n.detourPort != 0 {
-			all = append(all, Detour{Listen: address(n.proxyPort), Forward: address(n.detourPort)})
+			all = append(all, Detour{Listen: freeport.At(n.proxyPort), Forward: freeport.At(n.detourPort)})
 		}
 	}
 	return all
@@ -255,7 +257,7 @@ func (c *Cluster) Detours() []Detour {
 func (c *Cluster) addresses(port func(*node) int) []string {
 	out := make([]string, len(c.nodes))
 	for i, n := range c.nodes {
-		out[i] = address(port(n))
+		out[i] = freeport.At(port(n))
 	}
 	return out
 }

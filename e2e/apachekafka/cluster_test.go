@@ -82,7 +82,7 @@ func TestAllNodesComeBackInSyncWithWhatTheyHad(t *testing.T) {
 	require.NoError(t, c.InSync(t.Context(), topic))
 	assert.Equal(t, 100, count(t, c.Addresses(), 100))
 
-	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 	defer cancel()
 	require.ErrorContains(t, c.InSync(ctx, "none"), "knows nothing of topic none")
 }

@@ -3,13 +3,12 @@ package apachekafka
 import (
 	"fmt"
 	"maps"
-	"net"
 	"slices"
 	"strconv"
 	"strings"
-)
 
-const loopback = "127.0.0.1"
+	"pushgate/internal/freeport"
+)
 
 // node is a member of a cluster, running or not.
 type node struct {
@@ -22,24 +21,22 @@ type node struct {
 	process               *process
 }
 
-func address(port int) string { return net.JoinHostPort(loopback, strconv.Itoa(port)) }
-
 // properties of a node: small, quick, and as strict with what it was given as
 // three machines would be.
 func properties(n *node, nodes []*node, s Security) map[string]string {
 	voters := make([]string, len(nodes))
 	for i, v := range nodes {
-		voters[i] = fmt.Sprintf("%d@%s", v.id, address(v.controllerPort))
+		voters[i] = fmt.Sprintf("%d@%s", v.id, freeport.At(v.controllerPort))
 	}
 	copies, inSync := strconv.Itoa(len(nodes)), "1"
 	if len(nodes) > 1 {
 		inSync = "2"
 	}
-	listeners := "CLIENT://" + address(n.clientPort) + ",BROKER://" + address(n.brokerPort)
+	listeners := "CLIENT://" + freeport.At(n.clientPort) + ",BROKER://" + freeport.At(n.brokerPort)
 	advertised, protocols := listeners, "CLIENT:"+s.protocol()+",BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT"
 	if n.detourPort != 0 {
-		listeners += ",DETOUR://" + address(n.detourPort)
-		advertised += ",DETOUR://" + address(n.proxyPort)
+		listeners += ",DETOUR://" + freeport.At(n.detourPort)
+		advertised += ",DETOUR://" + freeport.At(n.proxyPort)
 		protocols += ",DETOUR:PLAINTEXT"
 	}
 	return map[string]string{
@@ -49,7 +46,7 @@ func properties(n *node, nodes []*node, s Security) map[string]string {
 		"controller.listener.names":      "CONTROLLER",
 		"inter.broker.listener.name":     "BROKER",
 		"listener.security.protocol.map": protocols,
-		"listeners":                      listeners + ",CONTROLLER://" + address(n.controllerPort),
+		"listeners":                      listeners + ",CONTROLLER://" + freeport.At(n.controllerPort),
 		"advertised.listeners":           advertised,
 		"log.dirs":                       n.dataDir(),
 

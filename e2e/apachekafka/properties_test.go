@@ -54,16 +54,3 @@ func TestClusterIDIsNeverTakenForAnOption(t *testing.T) {
 		assert.NotEqual(t, "-", id[:1])
 	}
 }
-
-func TestPortsAreOutsideOfWhatSystemsGiveAway(t *testing.T) {
-	ports, err := freePorts(t.Context(), 9)
-	require.NoError(t, err)
-	assert.Len(t, ports, 9)
-	seen := map[int]bool{}
-	for _, p := range ports {
-		assert.False(t, seen[p])
-		seen[p] = true
-		assert.GreaterOrEqual(t, p, firstPort)
-		assert.Less(t, p, lastPort)
-	}
-}

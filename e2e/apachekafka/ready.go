@@ -2,11 +2,15 @@ package apachekafka
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"pushgate/internal/freeport"
 )
 
 // How long one question to a node may take.
@@ -54,7 +58,7 @@ func (c *Cluster) nodeReady(ctx context.Context, n *node, running map[int32]*nod
 func (c *Cluster) ask(ctx context.Context, n *node, running map[int32]*node) error {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	client, err := kgo.NewClient(kgo.SeedBrokers(address(n.brokerPort)), kgo.RequestRetries(0),
+	client, err := kgo.NewClient(kgo.SeedBrokers(freeport.At(n.brokerPort)), kgo.RequestRetries(0),
 		kgo.RequestTimeoutOverhead(askTimeout)) // A request that was sent does not end with its context.
 	if err != nil {
 		return fmt.Errorf("making a client: %w", err)
@@ -77,9 +81,10 @@ func (c *Cluster) ask(ctx context.Context, n *node, running map[int32]*node) err
 		}
 	}
 	// The listener of clients comes last.
-	conn, err := dial(ctx, n.clientPort)
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "tcp", freeport.At(n.clientPort))
 	if err != nil {
-		return err
+		return fmt.Errorf("dialling: %w", err)
 	}
 	return conn.Close() //nolint:wrapcheck // nothing was said
 }
@@ -101,25 +106,33 @@ func (c *Cluster) InSync(ctx context.Context, topics ...string) error {
 func nodeInSync(ctx context.Context, at string, topics []string) error {
 	again := time.NewTicker(100 * time.Millisecond)
 	defer again.Stop()
-	var last error
+	var answer, failure error // the last of each
 	for {
-		found := behind(ctx, at, topics)
-		if found == nil {
+		err := behind(ctx, at, topics)
+		var b behindError
+		switch {
+		case err == nil:
 			return nil
-		}
-		if last == nil || ctx.Err() == nil { // else it was cut off while asking
-			last = found
+		case errors.As(err, &b):
+			answer, failure = err, nil
+		default: // It may have been cut off while asking, by the context.
+			failure = err
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("%w (last: %w)", context.Cause(ctx), last)
+			return fmt.Errorf("%w (last: %w)", context.Cause(ctx), errors.Join(answer, failure))
 		case <-again.C:
 		}
 	}
 }
 
-// behind returns an error that names a partition which is not in sync, or a topic
-// that one node does not know.
+// behindError is an answer: what a node knows that is not in sync.
+type behindError string
+
+func (e behindError) Error() string { return string(e) }
+
+// behind returns behindError where a partition is not in sync, or the node does not know a
+// topic; and any other error where it could not be asked.
 func behind(ctx context.Context, at string, topics []string) error {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
@@ -135,14 +148,14 @@ func behind(ctx context.Context, at string, topics []string) error {
 	}
 	for _, name := range topics {
 		if !found.Has(name) {
-			return fmt.Errorf("it knows nothing of topic %s yet", name)
+			return behindError(fmt.Sprintf("it knows nothing of topic %s yet", name))
 		}
 	}
 	for _, topic := range found {
 		for _, p := range topic.Partitions {
 			if p.Leader < 0 || len(p.ISR) < len(p.Replicas) {
-				return fmt.Errorf("partition %d of %s has leader %d, and %d of %d replicas in sync",
-					p.Partition, p.Topic, p.Leader, len(p.ISR), len(p.Replicas))
+				return behindError(fmt.Sprintf("partition %d of %s has leader %d, and %d of %d replicas in sync",
+					p.Partition, p.Topic, p.Leader, len(p.ISR), len(p.Replicas)))
 			}
 		}
 	}

@@ -20,6 +20,7 @@ import (
 	"pushgate/internal/config"
 	"pushgate/internal/directory"
 	"pushgate/internal/directory/embedded"
+	"pushgate/internal/freeport"
 	"pushgate/internal/kafka/kafkatest"
 )
 
@@ -241,11 +242,7 @@ func TestAProcessWhoseNameAnotherTookInTheDirectoryEndsAndSaysSo(t *testing.T) {
 }
 
 func TestWithoutItsDirectoryANodeIsNotReadyAndTakesSessionsWhichAreFoundLater(t *testing.T) {
-	var lc net.ListenConfig
-	l, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	address := l.Addr().String()
-	require.NoError(t, l.Close())
+	address := freeport.Address(t)
 	v := newVillage(t)
 	v.directory.Redis.Addr = []string{address}
 	a := v.node("a")

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,6 +12,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"pushgate/internal/freeport"
 	"pushgate/internal/push"
 )
 
@@ -20,20 +20,11 @@ import (
 
 func noToken(string) (string, error) { return "", nil }
 
-// nowhere returns an address at which nobody listens.
-func nowhere(t *testing.T) string {
-	t.Helper()
-	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	require.NoError(t, l.Close())
-	return "ws://" + l.Addr().String()
-}
-
 func TestAStoryThatCannotGoOnSaysWhereItStopped(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
 	var out bytes.Buffer
-	err := Run(ctx, Params{Gateway: nowhere(t), Token: noToken, Partitions: 8, Out: &out})
+	err := Run(ctx, Params{Gateway: "ws://" + freeport.Address(t), Token: noToken, Partitions: 8, Out: &out})
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 	assert.Regexp(t, `^part 1 \(delivered\): connecting alice-\w{4} \(.*refused.*\): `, err.Error())
 	assert.Contains(t, out.String(), "1. Delivered")
@@ -42,7 +33,7 @@ func TestAStoryThatCannotGoOnSaysWhereItStopped(t *testing.T) {
 func TestATokenThatCannotBeHadEndsTheStory(t *testing.T) {
 	broken := errors.New("no key to sign with")
 	err := Run(t.Context(), Params{
-		Gateway: nowhere(t), Partitions: 8, Out: io.Discard,
+		Gateway: "ws://" + freeport.Address(t), Partitions: 8, Out: io.Discard,
 		Token: func(string) (string, error) { return "", broken },
 	})
 	require.ErrorIs(t, err, broken)
@@ -54,7 +45,7 @@ type deaf struct{}
 func (deaf) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
 
 func TestNothingIsPlayedToNobody(t *testing.T) {
-	err := Run(t.Context(), Params{Gateway: nowhere(t), Token: noToken, Partitions: 8, Out: deaf{}})
+	err := Run(t.Context(), Params{Gateway: "ws://" + freeport.Address(t), Token: noToken, Partitions: 8, Out: deaf{}})
 	require.ErrorIs(t, err, io.ErrClosedPipe)
 }
 

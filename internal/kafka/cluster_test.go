@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"pushgate/internal/freeport"
 	"pushgate/internal/kafka"
 	"pushgate/internal/kafka/kafkatest"
 	"pushgate/internal/push"
@@ -314,11 +315,7 @@ func TestACommitOfAnOldGenerationIsFenced(t *testing.T) {
 }
 
 func TestAClusterThatIsAwayAtStartIsWaitedFor(t *testing.T) {
-	var lc net.ListenConfig
-	l, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	address := l.Addr().String()
-	require.NoError(t, l.Close())
+	address := freeport.Address(t)
 	c := kafkatest.Open(t, []string{address})
 	running, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)

@@ -1,7 +1,6 @@
 package kafka_test
 
 import (
-	"net"
 	"testing"
 	"time"
 
@@ -9,18 +8,13 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap/zaptest"
 
+	"pushgate/internal/freeport"
 	"pushgate/internal/kafka"
 )
 
 func TestAToolGivesUpWhereANodeWouldGoOnTrying(t *testing.T) {
-	var lc net.ListenConfig
-	nobody, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	address := nobody.Addr().String()
-	require.NoError(t, nobody.Close())
-
 	config := kafka.DefaultConfig()
-	config.Brokers = []string{address}
+	config.Brokers = []string{freeport.Address(t)}
 	c, err := kafka.Open(kafka.Params{Config: config, Logger: zaptest.NewLogger(t), GiveUp: 200 * time.Millisecond})
 	require.NoError(t, err)
 	defer func() { _ = c.Close() }()

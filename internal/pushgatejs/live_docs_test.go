@@ -13,6 +13,8 @@ import (
 	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"pushgate/internal/freeport"
 )
 
 // block returns the first code block of a language in a section of docs/connecting.md.
@@ -35,7 +37,7 @@ func TestTheExampleOfTheDocumentationWorks(t *testing.T) {
 		return
 	}
 	t.Parallel()
-	gateway, broker, admin := freePort(t), freePort(t), freePort(t)
+	gateway, broker, admin := freeport.Address(t), freeport.Address(t), freeport.Address(t)
 	html := strings.ReplaceAll(block(t, "pushgate.js", "html"), "127.0.0.1:8080", gateway)
 	page := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html")

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -20,6 +19,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
+
+	"pushgate/internal/freeport"
 )
 
 // patience bounds every wait for something that takes no time of its own.
@@ -155,9 +156,9 @@ type platform struct {
 
 func startPlatform(t *testing.T) *platform {
 	t.Helper()
-	p := &platform{t: t, binary: pushgate.build(t), broker: freePort(t), gateway: freePort(t), client: &http.Client{Transport: &http.Transport{}}}
+	p := &platform{t: t, binary: pushgate.build(t), broker: freeport.Address(t), gateway: freeport.Address(t), client: &http.Client{Transport: &http.Transport{}}}
 	t.Cleanup(p.client.CloseIdleConnections)
-	admin := freePort(t)
+	admin := freeport.Address(t)
 	run(t, p.env(nil), p.binary, "dev", "--data-dir", t.TempDir(), "--kafka-listen", p.broker, "--gateway-listen", p.gateway, "--admin-listen", admin)
 	p.ready(admin)
 	p.producer = p.token("shop", time.Hour, "--scope", "push")
@@ -261,7 +262,7 @@ type gateway struct {
 
 func (p *platform) startGateway(t *testing.T, env map[string]string) *gateway {
 	t.Helper()
-	g := &gateway{t: t, platform: p, address: freePort(t), admin: freePort(t)}
+	g := &gateway{t: t, platform: p, address: freeport.Address(t), admin: freeport.Address(t)}
 	g.env = p.env(map[string]string{
 		"PUSHGATE_NODE_ID":                 strings.ReplaceAll(g.address, ":", "-"),
 		"PUSHGATE_NODE_ROLES":              "gateway",
@@ -280,13 +281,4 @@ func (g *gateway) start() {
 	g.t.Helper()
 	g.process = run(g.t, g.env, g.platform.binary, "serve")
 	g.platform.ready(g.admin)
-}
-
-func freePort(t *testing.T) string {
-	t.Helper()
-	var config net.ListenConfig
-	l, err := config.Listen(context.Background(), "tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -16,6 +15,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"pushgate/internal/freeport"
 )
 
 // How long a server may take to do what it is told. Alone on a machine it is
@@ -43,7 +44,7 @@ func Start(t testing.TB, settings ...string) (*Server, bool) {
 	if !ok {
 		return nil, false
 	}
-	port := freePort(t)
+	port := freeport.Ports(t, 1)[0]
 	return startOn(t, path, port, append([]string{"--port", strconv.Itoa(port)}, settings...)...), true
 }
 
@@ -55,7 +56,7 @@ func Lasting(t testing.TB, dir string, settings ...string) (*Server, bool) {
 	if !ok {
 		return nil, false
 	}
-	port := freePort(t)
+	port := freeport.Ports(t, 1)[0]
 	return launch(t, path, dir, port, append([]string{"--port", strconv.Itoa(port)}, settings...)...), true
 }
 
@@ -67,7 +68,7 @@ func StartTLS(t testing.TB, certFile, keyFile string) (*Server, bool) {
 	if !ok {
 		return nil, false
 	}
-	port := freePort(t)
+	port := freeport.Ports(t, 1)[0]
 	return startOn(t, path, port, "--port", "0", "--tls-port", strconv.Itoa(port),
 		"--tls-cert-file", certFile, "--tls-key-file", keyFile, "--tls-ca-cert-file", certFile), true
 }
@@ -89,11 +90,11 @@ func startOn(t testing.TB, path string, port int, settings ...string) *Server {
 func launch(t testing.TB, path, dir string, port int, settings ...string) *Server {
 	t.Helper()
 	s := &Server{
-		Addr: net.JoinHostPort(loopback, strconv.Itoa(port)), path: path, dir: dir,
+		Addr: freeport.At(port), path: path, dir: dir,
 	}
 	s.Options.Addr = s.Addr
 	s.args = append([]string{
-		"--bind", loopback, "--dir", s.dir, "--save", "", "--appendonly", "no",
+		"--bind", freeport.Loopback, "--dir", s.dir, "--save", "", "--appendonly", "no",
 		"--logfile", filepath.Join(s.dir, "log"), "--daemonize", "no",
 	}, settings...)
 	s.Restart(t)
@@ -184,37 +185,6 @@ func Until(t testing.TB, what string, so func(context.Context) error) {
 	}
 }
 
-const loopback = "127.0.0.1"
-
-// freePort finds a port; see freePorts.
-func freePort(t testing.TB) int {
-	t.Helper()
-	return freePorts(t, 1)[0]
-}
-
-// freePorts finds ports of the loopback that nobody listens on and that the system
-// gives to no outgoing connection: a server that is killed finds its own free again.
-func freePorts(t testing.TB, n int) []int {
-	t.Helper()
-	const first, last = 15000, 32000
-	start := rand.IntN(last - first) //nolint:gosec // G404: so that runs at the same time do not meet; no secret.
-	var lc net.ListenConfig
-	var ports []int
-	for i := range last - first {
-		port := first + (start+i)%(last-first)
-		l, err := lc.Listen(t.Context(), "tcp", net.JoinHostPort(loopback, strconv.Itoa(port)))
-		if err != nil {
-			continue
-		}
-		defer func() { _ = l.Close() }() //nolint:revive // all are held until there are enough, so that they differ
-		if ports = append(ports, port); len(ports) == n {
-			return ports
-		}
-	}
-	t.Fatal("there are not enough free ports")
-	return nil
-}
-
 // Cluster starts a cluster of three masters, and waits until it is whole.
 func Cluster(t testing.TB) ([]*Server, bool) {
 	t.Helper()
@@ -224,7 +194,7 @@ func Cluster(t testing.TB) ([]*Server, bool) {
 	}
 	const masters, slots = 3, 16384
 	servers := make([]*Server, masters)
-	ports := freePorts(t, 2*masters)
+	ports := freeport.Ports(t, 2*masters)
 	for i := range servers {
 		port := ports[i]
 		servers[i] = startOn(t, path, port, "--port", strconv.Itoa(port), "--cluster-enabled", "yes",
@@ -237,7 +207,7 @@ func Cluster(t testing.TB) ([]*Server, bool) {
 		if err := c.ClusterAddSlotsRange(t.Context(), from, to).Err(); err != nil {
 			t.Fatalf("giving slots to %s: %v", s.Addr, err)
 		}
-		if err := c.Do(t.Context(), "CLUSTER", "MEET", loopback, ports[0], ports[masters]).Err(); err != nil {
+		if err := c.Do(t.Context(), "CLUSTER", "MEET", freeport.Loopback, ports[0], ports[masters]).Err(); err != nil {
 			t.Fatalf("introducing %s: %v", s.Addr, err)
 		}
 	}
@@ -258,16 +228,16 @@ func Cluster(t testing.TB) ([]*Server, bool) {
 // take over after half a second.
 func Sentinel(t testing.TB, master *Server, name string) *Server {
 	t.Helper()
-	port := freePort(t)
+	port := freeport.Ports(t, 1)[0]
 	host, masterPort, _ := net.SplitHostPort(master.Addr)
 	file := filepath.Join(t.TempDir(), "sentinel.conf")
 	content := fmt.Sprintf("port %d\nbind %s\nsentinel monitor %s %s %s 1\nsentinel down-after-milliseconds %s 500\nsentinel failover-timeout %s 3000\n",
-		port, loopback, name, host, masterPort, name, name)
+		port, freeport.Loopback, name, host, masterPort, name, name)
 	const private = 0o600
 	if err := os.WriteFile(file, []byte(content), private); err != nil {
 		t.Fatal(err)
 	}
-	s := &Server{Addr: net.JoinHostPort(loopback, strconv.Itoa(port)), path: master.path, args: []string{file, "--sentinel"}}
+	s := &Server{Addr: freeport.At(port), path: master.path, args: []string{file, "--sentinel"}}
 	s.Options.Addr = s.Addr
 	s.Restart(t)
 	t.Cleanup(s.Kill)
