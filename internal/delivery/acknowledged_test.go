@@ -129,9 +129,9 @@ func TestOnlyATracedDeliveryIsFollowedHoweverItComes(t *testing.T) {
 	with := push.Record{Key: []byte("alice"), Value: []byte("y"), Offset: 1, Time: time.Now()}
 	with.Headers.AddText(push.HeaderTraceParent, "00-1")
 
-	assert.True(t, w.deliver(&plain))
+	assert.True(t, w.deliver(&plain, everywhere{}))
 	assert.Zero(t, tr.begun)
-	assert.True(t, w.deliver(&with))
+	assert.True(t, w.deliver(&with, everywhere{}))
 	assert.Equal(t, 1, tr.begun)
 	assert.Equal(t, []push.Status{push.Done}, tr.told)
 	assert.Equal(t, "00-1", tr.parent)
@@ -155,9 +155,9 @@ func TestARepeatIsNoDelivery(t *testing.T) {
 	rec := push.Record{Key: []byte("alice"), Value: []byte("x"), Time: time.Now()}
 	rec.Headers.AddText(push.HeaderID, "1")
 	rec.Headers.AddText(push.HeaderTraceParent, "00-1")
-	assert.True(t, w.deliver(&rec))
+	assert.True(t, w.deliver(&rec, everywhere{}))
 	rec.Offset = 1
-	assert.True(t, w.deliver(&rec))
+	assert.True(t, w.deliver(&rec, everywhere{}))
 	assert.Equal(t, 1, tr.begun)
 }
 

@@ -92,7 +92,8 @@ func (c *call) hand(records []push.Record) {
 	var room []parcel
 	for i := range records {
 		rec := &records[i]
-		if !w.p.Hub.Owns(rec.Key) {
+		to := w.p.Hub.Of(rec.Key)
+		if to == nil {
 			continue
 		}
 		if len(room) == 0 {
@@ -104,7 +105,7 @@ func (c *call) hand(records []push.Record) {
 			continue
 		}
 		p.call = c
-		if c.handOne(p, rec.Headers) {
+		if c.handOne(p, to, rec.Headers) {
 			c.parcels = append(c.parcels, p)
 			room = room[1:]
 		}
@@ -113,16 +114,16 @@ func (c *call) hand(records []push.Record) {
 }
 
 // handOne is false when nobody here takes the message.
-func (c *call) handOne(p *parcel, headers push.Headers) bool {
+func (c *call) handOne(p *parcel, to push.Recipient, headers push.Headers) bool {
 	w, m := c.worker, &p.message
 	w.ledger.Carry(m.Offset) // a report may come before Deliver returns
-	if w.isRepeat(m, p.key) {
+	if w.isRepeat(p.key) {
 		w.p.Metrics.repeats.Inc()
 		m.FirstSeen = time.Time{} // how long the delivery took was told before
 		p.Report(m, push.Done, push.ReasonNone)
 		return true
 	}
-	taken := w.p.Hub.Deliver(m, w.follow(m, headers, p))
+	taken := to.Deliver(m, w.follow(m, headers, p))
 	m.Data = nil // it is the caller's
 	if !taken {
 		w.ledger.CarryBack(m.Offset)
@@ -134,7 +135,7 @@ func (c *call) handOne(p *parcel, headers push.Headers) bool {
 func (p *parcel) Report(m *push.Message, s push.Status, reason push.Reason) {
 	c := p.call
 	if s == push.Done {
-		c.worker.remember(m, p.key)
+		c.worker.remember(p.key)
 	}
 	c.mu.Lock()
 	first, late := p.told == 0, p.told == push.Failed

@@ -50,13 +50,12 @@ type Positions interface {
 	Custodians(ctx context.Context, partitions []int32) (map[int32]int64, error)
 }
 
-// Hub holds the sessions of this node. Neither call blocks.
+// Hub holds the sessions of this node.
 type Hub interface {
-	// Owns says whether the user has any session here.
-	Owns(user []byte) bool
-	// Deliver hands m to the user's sessions that take its type, and reports to r
-	// by the contract of push.Reporter. False: there is none, r is not called.
-	Deliver(m *push.Message, r push.Reporter) bool
+	// Of returns the sessions of a user, nil where there are none. It is asked for every
+	// request of the cluster, nearly always in vain: it does not block and allocates
+	// nothing.
+	Of(user []byte) push.Recipient
 }
 
 // Params of a Gateway.

@@ -288,19 +288,18 @@ type fakeHub struct {
 	users map[string]func(*push.Message, push.Reporter) bool
 }
 
-func (h *fakeHub) Owns(user []byte) bool {
+func (h *fakeHub) Of(user []byte) push.Recipient {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	_, ok := h.users[string(user)]
-	return ok
+	if take := h.users[string(user)]; take != nil {
+		return recipient(take)
+	}
+	return nil
 }
 
-func (h *fakeHub) Deliver(m *push.Message, r push.Reporter) bool {
-	h.mu.Lock()
-	take := h.users[m.User]
-	h.mu.Unlock()
-	return take != nil && take(m, r)
-}
+type recipient func(*push.Message, push.Reporter) bool
+
+func (r recipient) Deliver(m *push.Message, to push.Reporter) bool { return r(m, to) }
 
 // sessions are those that take every type.
 func (h *fakeHub) sessions() []push.Binding {

@@ -53,7 +53,7 @@ func (w *worker) understand(rec *push.Record, m *push.Message, key *repeats.Key)
 // custodian can: from the receipt on, nobody asks whether to offer it again.
 func (o *offering) Report(m *push.Message, s push.Status, reason push.Reason) {
 	if s == push.Done {
-		o.worker.remember(m, o.key)
+		o.worker.remember(o.key)
 	}
 	o.worker.ledger.Report(m, s, reason)
 }
@@ -67,13 +67,13 @@ func (o *offering) Report(m *push.Message, s push.Status, reason push.Reason) {
 // custodian's write timed out and had been written all the same. One that is read
 // while an earlier offering is under way is not known yet; the session joins the
 // two.
-func (g *Gateway) isRepeat(m *push.Message, key repeats.Key) bool {
-	return g.window != nil && g.window.Has(m.User, key)
+func (g *Gateway) isRepeat(key repeats.Key) bool {
+	return g.window != nil && g.window.Has(key)
 }
 
 // remember notes that a message was delivered.
-func (g *Gateway) remember(m *push.Message, key repeats.Key) {
+func (g *Gateway) remember(key repeats.Key) {
 	if g.window != nil {
-		g.window.Add(m.User, key)
+		g.window.Add(key)
 	}
 }

@@ -24,7 +24,7 @@ func (g *Gateway) Push(ctx context.Context, m *push.Message) (status push.Status
 	s := &single{gateway: g, message: *m, ended: make(chan struct{})}
 	if g.window != nil {
 		s.key = g.keyOfPushed(m)
-		if g.window.Has(m.User, s.key) {
+		if g.window.Has(s.key) {
 			g.p.Metrics.repeats.Inc()
 			g.p.Metrics.reported(&s.message, push.Done, push.ReasonNone, false)
 			return push.Done, push.ReasonNone, true
@@ -36,7 +36,8 @@ func (g *Gateway) Push(ctx context.Context, m *push.Message) (status push.Status
 		s.message.Time = now
 	}
 	s.message.Offset = notInLog
-	here = g.p.Hub.Deliver(&s.message, g.follow(&s.message, push.Headers{}, s))
+	to := g.p.Hub.Of([]byte(m.User))
+	here = to != nil && to.Deliver(&s.message, g.follow(&s.message, push.Headers{}, s))
 	s.message.Data = nil
 	if !here {
 		return 0, push.ReasonNone, false
@@ -78,7 +79,7 @@ type single struct {
 // Report implements push.Reporter.
 func (s *single) Report(m *push.Message, status push.Status, reason push.Reason) {
 	if status == push.Done {
-		s.gateway.remember(m, s.key)
+		s.gateway.remember(s.key)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -81,7 +81,8 @@ func (w *worker) read(ctx context.Context, at int64) (next int64, err error) {
 		w.ledger.Begin()
 		owned := 0
 		for i := range batch.Records {
-			if w.p.Hub.Owns(batch.Records[i].Key) && w.deliver(&batch.Records[i]) {
+			rec := &batch.Records[i]
+			if to := w.p.Hub.Of(rec.Key); to != nil && w.deliver(rec, to) {
 				owned++
 			}
 		}
@@ -99,7 +100,7 @@ func (w *worker) read(ctx context.Context, at int64) (next int64, err error) {
 // deliver hands one request of a user who is here to the sessions. It is false
 // when the request is not for this gateway after all: outside the user's home,
 // invalid, expired, or of a type nobody here takes. Those the custodian sees to.
-func (w *worker) deliver(rec *push.Record) bool {
+func (w *worker) deliver(rec *push.Record, to push.Recipient) bool {
 	if push.Home(rec.Key, w.partitions) != w.number {
 		return false
 	}
@@ -110,13 +111,13 @@ func (w *worker) deliver(rec *push.Record) bool {
 	m := &o.message
 	// A report may come before Deliver returns.
 	w.ledger.Enter(m.Offset)
-	if w.isRepeat(m, o.key) {
+	if w.isRepeat(o.key) {
 		w.p.Metrics.repeats.Inc()
 		m.FirstSeen = time.Time{} // how long the delivery took was told before
 		w.ledger.Report(m, push.Done, push.ReasonNone)
 		return true
 	}
-	owned := w.p.Hub.Deliver(m, w.follow(m, rec.Headers, o))
+	owned := to.Deliver(m, w.follow(m, rec.Headers, o))
 	m.Data = nil // it would keep the whole batch in memory until the client's word
 	if !owned {
 		w.ledger.Leave(m.Offset)

@@ -40,8 +40,12 @@ func (*endless) Produce(context.Context, string, int32, []push.Record) ([]int64,
 // elsewhere holds nobody who is asked for.
 type elsewhere map[string]bool
 
-func (e elsewhere) Owns(user []byte) bool                   { return e[string(user)] }
-func (elsewhere) Deliver(*push.Message, push.Reporter) bool { return false }
+func (e elsewhere) Of(user []byte) push.Recipient {
+	if e[string(user)] {
+		return everywhere{}
+	}
+	return nil
+}
 
 // droppedRecords is how many each batch has that is dropped.
 const droppedRecords = 1000
@@ -79,7 +83,7 @@ func TestARequestOfThisGatewaysUserCostsItselfAndItsTexts(t *testing.T) {
 	const records = 1000
 	round := func() {
 		for range records {
-			w.deliver(&rec)
+			w.deliver(&rec, everywhere{})
 			rec.Offset++
 		}
 		w.ledger.Read(rec.Offset)
@@ -103,7 +107,7 @@ func BenchmarkDropping(b *testing.B) {
 // everywhere holds everybody, and has delivered a message as soon as it gets it.
 type everywhere struct{}
 
-func (everywhere) Owns([]byte) bool { return true }
+func (e everywhere) Of([]byte) push.Recipient { return e }
 
 func (everywhere) Deliver(m *push.Message, r push.Reporter) bool {
 	r.Report(m, push.Done, push.ReasonNone)
@@ -141,7 +145,7 @@ func BenchmarkDelivering(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				rec.Key = keys[rec.Offset%users]
-				w.deliver(&rec)
+				w.deliver(&rec, everywhere{})
 				rec.Offset++
 				if rec.Offset%users == 0 {
 					w.ledger.Read(rec.Offset)

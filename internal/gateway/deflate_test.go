@@ -31,7 +31,7 @@ func TestAClientThatOffersToGetsWhatIsLongCompressed(t *testing.T) {
 		<-r.bound
 		long := `"` + strings.Repeat("shipped ", 200) + `"`
 		m := &push.Message{ID: "a", User: "42", Type: "order", Time: time.Now(), JSON: true, Data: []byte(long)}
-		require.True(t, r.hub.Deliver(m, unheard{}))
+		require.True(t, r.deliver(m, unheard{}))
 		_, got, err := c.ReadMessage()
 		require.NoError(t, err)
 		assert.Contains(t, string(got), long)

@@ -66,6 +66,12 @@ func (r *rig) Publish(ctx context.Context, rec push.Record) error {
 	return publish(ctx, rec)
 }
 
+// deliver hands a message to its user's sessions; false when none takes it.
+func (r *rig) deliver(m *push.Message, to push.Reporter) bool {
+	sessions := r.hub.Of([]byte(m.User))
+	return sessions != nil && sessions.Deliver(m, to)
+}
+
 func (r *rig) published() []push.Record {
 	r.mu.Lock()
 	defer r.mu.Unlock()

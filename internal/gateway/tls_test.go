@@ -48,7 +48,7 @@ func TestClientsConnectAndProducersPostOverTLS(t *testing.T) {
 	<-r.bound
 	reports := make(chan push.Status, 10)
 	for _, data := range []string{`"short"`, `"` + strings.Repeat("long", 50_000) + `"`} {
-		r.hub.Deliver(&push.Message{ID: data[:4], User: "42", Type: "order", Attempt: 1, Data: []byte(data), JSON: true}, reporter(reports))
+		r.deliver(&push.Message{ID: data[:4], User: "42", Type: "order", Attempt: 1, Data: []byte(data), JSON: true}, reporter(reports))
 		_, frame, err := c.ReadMessage()
 		require.NoError(t, err)
 		assert.Contains(t, string(frame), data)

@@ -137,13 +137,13 @@ func TestSessionsThatSpeakAtOnceKeepTheContract(t *testing.T) {
 	})
 }
 
-func BenchmarkOwnsNobody(b *testing.B) {
+func BenchmarkLookingUpNobody(b *testing.B) {
 	h, _ := New(Params{})
 	user := []byte("user-123456")
 	b.ReportAllocs()
 	b.RunParallel(func(p *testing.PB) {
 		for p.Next() {
-			h.Owns(user)
+			h.Of(user)
 		}
 	})
 }

@@ -67,7 +67,7 @@ func TestADrainingHubTakesNoNewSessionAndStillDelivers(t *testing.T) {
 		synctest.Wait()
 		late := h.open(guestParams{user: "43"})
 		require.ErrorIs(t, h.Add(late.Session), hub.ErrDraining)
-		assert.False(t, h.Owns([]byte("43")))
+		assert.Nil(t, h.Of([]byte("43")))
 		assert.Equal(t, 1, bound)
 		var d diary
 		require.Empty(t, last.codes(), "its turn comes within two minutes, not at once")

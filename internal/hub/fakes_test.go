@@ -56,6 +56,12 @@ func newHouse(t *testing.T, p hub.Params) *house {
 	return &house{Hub: h, sessions: f}
 }
 
+// Deliver hands a message to its user's sessions; false when none takes it.
+func (h *house) Deliver(m *push.Message, r push.Reporter) bool {
+	to := h.Of([]byte(m.User))
+	return to != nil && to.Deliver(m, r)
+}
+
 // guest is one session and its transport: writes are completed by the test.
 type guest struct {
 	*session.Session

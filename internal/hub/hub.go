@@ -208,60 +208,21 @@ func (h *Hub) of(user string) devices {
 	return sh.users[user]
 }
 
-// Owns says whether the user has a session here. It is asked for every request
-// of the cluster, nearly always in vain: it allocates nothing.
-func (h *Hub) Owns(user []byte) bool {
+// Of returns the sessions of a user, nil where there are none. It is asked for every
+// request of the cluster, nearly always in vain: it allocates nothing.
+func (h *Hub) Of(user []byte) push.Recipient {
 	sh := &h.shards[maphash.Bytes(h.seed, user)&(shardCount-1)]
 	sh.mu.RLock()
-	_, ok := sh.users[string(user)]
+	e := sh.users[string(user)]
 	sh.mu.RUnlock()
-	return ok
-}
-
-// Deliver hands m to every session of its user that takes its type, and reports
-// to r by the contract of push.Reporter: Done as soon as one session is done,
-// Failed when all have failed. It is false when there is no such session; r is
-// then not called. It never blocks; calls for one user reach each session in
-// order. m is kept until its end, m.Data is not looked at after Deliver returns.
-func (h *Hub) Deliver(m *push.Message, r push.Reporter) bool {
-	all := h.of(m.User)
-	only, takers := all.takers(m.Type)
-	frames := session.NewFrames(m)
-	switch takers {
-	case 0:
-		return false
-	case 1:
-		only.Deliver(m, &frames, r)
-		return true
+	switch {
+	case e.more != nil:
+		return several{e.more}
+	case e.first != nil:
+		return single{e.first}
+	default:
+		return nil
 	}
-	return deliverToAll(*all.more, m, &frames, r, takers)
-}
-
-// takers counts the sessions that take a type, and returns the last of them.
-func (e devices) takers(kind string) (last *session.Session, count int) {
-	if e.more == nil {
-		if e.first != nil && push.Takes(e.first.Type(), kind) {
-			return e.first, 1
-		}
-		return nil, 0
-	}
-	for _, s := range *e.more {
-		if push.Takes(s.Type(), kind) {
-			last = s
-			count++
-		}
-	}
-	return last, count
-}
-
-func deliverToAll(list []*session.Session, m *push.Message, frames *session.Frames, r push.Reporter, takers int) bool {
-	all := newChorus(m, r, takers)
-	for _, s := range list {
-		if push.Takes(s.Type(), m.Type) {
-			s.Deliver(m, frames, all)
-		}
-	}
-	return true
 }
 
 // CloseUser closes every session of a user and says how many there were.

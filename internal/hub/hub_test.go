@@ -117,7 +117,7 @@ func TestSeveralSessionsMakeOneReport(t *testing.T) {
 			g.end()
 		}
 		assert.Equal(t, []string{"away failed offline"}, away.read())
-		assert.False(t, h.Owns([]byte("42")))
+		assert.Nil(t, h.Of([]byte("42")))
 	})
 }
 
@@ -209,10 +209,10 @@ func TestAHubKnowsWhoIsThere(t *testing.T) {
 	first.end()
 	h.Remove(first.Session) // twice is once
 	there(2, 2)
-	assert.True(t, h.Owns([]byte("42")))
+	assert.NotNil(t, h.Of([]byte("42")))
 	second.end()
 	there(1, 1)
-	assert.False(t, h.Owns([]byte("42")))
+	assert.Nil(t, h.Of([]byte("42")))
 	other.end()
 	there(0, 0)
 	h.Remove(h.open(guestParams{}).Session) // one that never came
@@ -231,18 +231,30 @@ func TestCloseUserTellsEverySessionOfTheUserToGo(t *testing.T) {
 	assert.Empty(t, other.codes())
 }
 
-func TestOwnsAllocatesNothing(t *testing.T) {
+func TestLookingAUserUpAllocatesNothing(t *testing.T) {
 	h := newHouse(t, hub.Params{})
 	long := strings.Repeat("u", push.MaxUserBytes)
 	h.enter(t, guestParams{user: long})
-	for user, want := range map[string]bool{long: true, long[1:]: false, "": false} {
+	h.enter(t, guestParams{user: "two"})
+	h.enter(t, guestParams{user: "two"})
+	for user, want := range map[string]bool{long: true, "two": true, long[1:]: false, "": false} {
 		key := []byte(user)
 		assert.Zero(t, testing.AllocsPerRun(100, func() {
-			if h.Owns(key) != want {
+			if (h.Of(key) != nil) != want {
 				panic("wrong answer")
 			}
 		}))
 	}
+}
+
+func TestASessionThatEndedSinceItWasLookedUpFailsWhatItIsGiven(t *testing.T) {
+	h := newHouse(t, hub.Params{})
+	g := h.enter(t, guestParams{})
+	to := h.Of([]byte("42"))
+	g.end()
+	var d diary
+	assert.True(t, to.Deliver(message("a"), &d))
+	assert.Equal(t, []string{"a failed offline"}, d.read())
 }
 
 // Users come and go, several sessions each, while messages are delivered to them
@@ -289,7 +301,6 @@ func TestNothingIsLostWhileSessionsComeAndGo(t *testing.T) {
 				} else {
 					assert.Empty(t, d.read())
 				}
-				h.Owns([]byte(m.User))
 				h.All()
 			}
 		})
@@ -300,7 +311,7 @@ func TestNothingIsLostWhileSessionsComeAndGo(t *testing.T) {
 	sessions, left := h.Counts()
 	assert.Equal(t, []int{0, 0}, []int{sessions, left})
 	for u := range users {
-		assert.False(t, h.Owns([]byte(fmt.Sprint(u))))
+		assert.Nil(t, h.Of([]byte(fmt.Sprint(u))))
 		for _, d := range offered[u] {
 			lines := d.read()
 			if len(lines) > 0 && lines[0] == "m held" {
@@ -321,8 +332,9 @@ func newDelivering() func() {
 	_ = h.Add(f.New(session.Params{User: "42", Type: push.AllTypes, Transport: last}))
 	m := message("0194f6a2-7a3c-7bfb-8f1f-3f1c2d9e0001")
 	m.Data = []byte(`"` + strings.Repeat("x", 240) + `"`)
+	user := []byte(m.User)
 	return func() {
-		h.Deliver(m, ignorant{})
+		h.Of(user).Deliver(m, ignorant{})
 		last.w.Done.Completed(last.w, nil)
 	}
 }

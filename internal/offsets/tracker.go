@@ -71,9 +71,21 @@ func (t *Tracker) Committable() int64 {
 // Unsettled counts the unsettled offsets.
 func (t *Tracker) Unsettled() int { return t.unsettled }
 
-// search returns the index of the first kept offset that is not below offset.
+// search returns the index of the first kept offset that is not below offset. None can
+// be further back than its distance from the first: and there it is where all of them
+// are kept.
 func (t *Tracker) search(offset int64) int {
 	low, high := 0, t.len
+	if t.len > 0 {
+		switch d := offset - t.at(0).offset; {
+		case d <= 0:
+			return 0
+		case d < int64(t.len):
+			if high = int(d); t.at(high).offset == offset {
+				return high
+			}
+		}
+	}
 	for low < high {
 		middle := int(uint(low+high) >> 1)
 		if t.at(middle).offset < offset {

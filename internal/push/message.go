@@ -21,7 +21,13 @@ type Message struct {
 	// Partition and Offset say where this offering of the message stands in the
 	// request topic.
 	Partition int32
-	Offset    int64
+	// MayRepeat: see HeaderMayRepeat.
+	MayRepeat bool
+	// JSON says that the content type is a JSON one; Data is then valid JSON.
+	JSON bool
+	// offered: a custodian wrote the record.
+	offered bool
+	Offset  int64
 
 	ID          string
 	User        string
@@ -45,21 +51,15 @@ type Message struct {
 	// Failures counts the attempts that failed before this offering. Only these
 	// exhaust a message; an offering for a user who was away is not a failure.
 	Failures int
-	// MayRepeat: see HeaderMayRepeat.
-	MayRepeat bool
 	// Order: see Lineage.
 	Order int64
 	// Replay says that an operator gave the message another life; zero: none did.
 	Replay Replay
-	// offered: a custodian wrote the record.
-	offered bool
 	// EndsWait is the origin of the wait this offering came from, NoWait if none.
 	EndsWait int64
 
 	// Data is the payload. It aliases the record it was parsed from.
 	Data []byte
-	// JSON says that the content type is a JSON one; Data is then valid JSON.
-	JSON bool
 }
 
 // Raw says whether the record is as its producer wrote it, or was only moved home
@@ -97,6 +97,18 @@ func (s Status) String() string {
 // Failed only. Report must not block, and is called from any goroutine.
 type Reporter interface {
 	Report(m *Message, s Status, reason Reason)
+}
+
+// Recipient is the sessions that a user has at a node. It is looked up once for each
+// message, before more than its key is looked at, and is good for that moment: a session
+// that has ended since fails what it is given, one that was opened since is not among
+// them.
+type Recipient interface {
+	// Deliver hands m to those of the sessions that take its type, and reports to r by
+	// the contract of Reporter. False: none takes it, r is not called. It never blocks;
+	// calls for one user reach each session in order. m is kept until its end, m.Data is
+	// not looked at after Deliver returns.
+	Deliver(m *Message, r Reporter) bool
 }
 
 // Binding is one session as the custodian needs to know it: a user who connected

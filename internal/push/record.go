@@ -149,6 +149,15 @@ func (h Headers) List() []Header {
 }
 
 func cutVarBytes(raw []byte) (value, rest []byte, ok bool) {
+	const longer, null = 0x80, 1 // in the first byte of a length
+	if len(raw) > 0 && raw[0]&(longer|null) == 0 {
+		// Below 64, as nearly all are. It is the byte's upper bits.
+		end := 1 + int(raw[0]>>1)
+		if end > len(raw) {
+			return nil, nil, false
+		}
+		return raw[1:end:end], raw[end:], true
+	}
 	n, size := binary.Varint(raw)
 	if size <= 0 {
 		return nil, nil, false

@@ -257,6 +257,8 @@ func checkName(what, s string, limit int) string {
 		return what + " is empty"
 	case len(s) > limit:
 		return fmt.Sprintf("%s is %d bytes long, the limit is %d", what, len(s), limit)
+	case isPrintable(s):
+		return ""
 	case !utf8.ValidString(s):
 		return what + " is not UTF-8"
 	case hasControl(s):
@@ -264,6 +266,16 @@ func checkName(what, s string, limit int) string {
 	default:
 		return ""
 	}
+}
+
+// isPrintable says whether s is of printable ASCII, as nearly all names are.
+func isPrintable(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] >= 0x7f {
+			return false
+		}
+	}
+	return true
 }
 
 // hasControl looks at bytes: those of longer UTF-8 sequences are none of these.

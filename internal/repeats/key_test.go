@@ -67,7 +67,7 @@ func TestAMessageHasOneKeyHoweverOftenItIsOffered(t *testing.T) {
 	}
 }
 
-func TestMessagesThatDifferInAnythingAClientIsShownHaveKeysOfTheirOwn(t *testing.T) {
+func TestMessagesThatDifferInTheirUserOrAnythingItIsShownHaveKeysOfTheirOwn(t *testing.T) {
 	w := repeats.New(64, 100)
 	base := push.Message{
 		ID: "a", User: "42", Type: "b", Source: "c", ContentType: "d",
@@ -76,17 +76,19 @@ func TestMessagesThatDifferInAnythingAClientIsShownHaveKeysOfTheirOwn(t *testing
 	keys := map[repeats.Key]string{w.Key(&base): "as it is"}
 	for name, change := range map[string]func(*push.Message){
 		"an id that was used again a millisecond later": func(m *push.Message) { m.FirstSeen = time.UnixMilli(3) },
-		"another id":             func(m *push.Message) { m.ID = "A" },
-		"another type":           func(m *push.Message) { m.Type = "B" },
-		"another source":         func(m *push.Message) { m.Source = "C" },
-		"another content type":   func(m *push.Message) { m.ContentType = "D" },
-		"another time of event":  func(m *push.Message) { m.Time = m.Time.Add(1) },
-		"another payload":        func(m *push.Message) { m.Data = []byte("E") },
-		"no payload":             func(m *push.Message) { m.Data = nil },
-		"id and type run on":     func(m *push.Message) { m.ID, m.Type = "ab", "" },
-		"type and source run on": func(m *push.Message) { m.Type, m.Source = "", "bc" },
-		"a longer payload":       func(m *push.Message) { m.Data = []byte("e" + strings.Repeat("\x00", 200)) },
-		"one longer by one byte": func(m *push.Message) { m.Data = []byte("e" + strings.Repeat("\x00", 201)) },
+		"another user":              func(m *push.Message) { m.User = "43" },
+		"another id":                func(m *push.Message) { m.ID = "A" },
+		"another type":              func(m *push.Message) { m.Type = "B" },
+		"another source":            func(m *push.Message) { m.Source = "C" },
+		"another content type":      func(m *push.Message) { m.ContentType = "D" },
+		"another time of event":     func(m *push.Message) { m.Time = m.Time.Add(1) },
+		"another payload":           func(m *push.Message) { m.Data = []byte("E") },
+		"no payload":                func(m *push.Message) { m.Data = nil },
+		"id and type change places": func(m *push.Message) { m.ID, m.Type = "b", "a" },
+		"id and type run on":        func(m *push.Message) { m.ID, m.Type = "ab", "" },
+		"type and source run on":    func(m *push.Message) { m.Type, m.Source = "", "bc" },
+		"a longer payload":          func(m *push.Message) { m.Data = []byte("e" + strings.Repeat("\x00", 200)) },
+		"one longer by one byte":    func(m *push.Message) { m.Data = []byte("e" + strings.Repeat("\x00", 201)) },
 	} {
 		m := base
 		change(&m)

@@ -18,12 +18,12 @@ const (
 // users that were served last. Safe for concurrent use; no call blocks for more
 // than another one's time.
 //
-// A key takes 16 bytes, and a user some 100 beside them, with a user id of 12
-// bytes: 1.1 KiB with 64 keys. Room for keys is made as they come. A user who is
-// known, and whose room is full, costs no allocation.
+// A message takes 16 bytes, and a user some 100 beside them: 1.1 KiB with 64 messages.
+// Room for them is made as they come. A user who is known, and whose room is full, costs
+// no allocation.
 type Window struct {
 	seed   maphash.Seed
-	shards []shard
+	shards []shard // as many as a power of two
 }
 
 // New returns a window of the latest ids messages of each of the latest users. Of
@@ -41,42 +41,45 @@ func New(ids, users int) *Window {
 	return w
 }
 
-// Add remembers that a message of the user was delivered. One that is known is
-// not made younger by it.
-func (w *Window) Add(user string, k Key) { w.shard(user).add(user, k) }
+// Add remembers that a message was delivered. One that is known is not made younger by
+// it.
+func (w *Window) Add(k Key) { w.shard(k).add(k) }
 
-// Has says whether a message of the user is remembered as delivered.
-func (w *Window) Has(user string, k Key) bool { return w.shard(user).has(user, k) }
+// Has says whether a message is remembered as delivered.
+func (w *Window) Has(k Key) bool { return w.shard(k).has(k) }
 
-func (w *Window) shard(user string) *shard {
-	return &w.shards[maphash.String(w.seed, user)%uint64(len(w.shards))]
+func (w *Window) shard(k Key) *shard {
+	return &w.shards[k.user&uint64(len(w.shards)-1)] //nolint:gosec // G115: there is at least one
 }
 
 // shard is the window of some of the users. Those served last are young; when
 // there are too many, the young become the old, and the old are forgotten.
+//
+// Users are told apart by a hash. Should two have the same, their messages, whose keys
+// are of their users, stand in one ring, which is then too short for both.
 type shard struct {
 	ids, generation int
 
 	mu         sync.Mutex
-	young, old map[string]*latest
+	young, old map[uint64]*latest
 }
 
 func newShard(ids, generation int) shard {
-	return shard{ids: ids, generation: generation, young: make(map[string]*latest), old: make(map[string]*latest)}
+	return shard{ids: ids, generation: generation, young: make(map[uint64]*latest), old: make(map[uint64]*latest)}
 }
 
-func (s *shard) add(user string, k Key) {
+func (s *shard) add(k Key) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	l := s.young[user]
+	l := s.young[k.user]
 	if l == nil {
-		l = s.rejuvenate(user)
+		l = s.rejuvenate(k.user)
 	}
-	l.add(k, s.ids)
+	l.add(k.message, s.ids)
 }
 
 // rejuvenate makes a user one of the young.
-func (s *shard) rejuvenate(user string) *latest {
+func (s *shard) rejuvenate(user uint64) *latest {
 	l := s.old[user]
 	if l == nil {
 		l = &latest{}
@@ -91,47 +94,47 @@ func (s *shard) rejuvenate(user string) *latest {
 	return l
 }
 
-func (s *shard) has(user string, k Key) bool {
+func (s *shard) has(k Key) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	l := s.young[user]
+	l := s.young[k.user]
 	if l == nil {
-		l = s.old[user]
+		l = s.old[k.user]
 	}
-	return l != nil && l.has(k)
+	return l != nil && l.has(k.message)
 }
 
-// latest are the keys of one user: a ring once there are as many as are kept.
+// latest are the messages of one user: a ring once there are as many as are kept.
 type latest struct {
-	keys   []Key
-	oldest int
-	newest int64 // the latest time of a key that there was
+	messages []message
+	oldest   int
+	newest   int64 // the latest time of a message that there was
 }
 
-// has looks through the keys only where there is something to find: nearly every
+// has looks through the messages only where there is something to find: nearly every
 // message is younger than all that its user had before.
-func (l *latest) has(k Key) bool { return k.seen <= l.newest && slices.Contains(l.keys, k) }
+func (l *latest) has(m message) bool { return m.seen <= l.newest && slices.Contains(l.messages, m) }
 
-func (l *latest) add(k Key, limit int) {
-	known := l.has(k)
-	l.newest = max(l.newest, k.seen)
+func (l *latest) add(m message, limit int) {
+	known := l.has(m)
+	l.newest = max(l.newest, m.seen)
 	switch {
 	case known:
-	case len(l.keys) == limit:
-		l.keys[l.oldest] = k
+	case len(l.messages) == limit:
+		l.messages[l.oldest] = m
 		l.oldest = (l.oldest + 1) % limit
 	default:
 		l.grow(limit)
-		l.keys = append(l.keys, k)
+		l.messages = append(l.messages, m)
 	}
 }
 
 // grow doubles the room when it is full, and never makes more than is needed.
 func (l *latest) grow(limit int) {
 	const few = 4
-	if n := len(l.keys); n == cap(l.keys) {
-		room := make([]Key, n, min(max(2*n, few), limit))
-		copy(room, l.keys)
-		l.keys = room
+	if n := len(l.messages); n == cap(l.messages) {
+		room := make([]message, n, min(max(2*n, few), limit))
+		copy(room, l.messages)
+		l.messages = room
 	}
 }

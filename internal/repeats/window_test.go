@@ -28,13 +28,13 @@ func TestTheLatestMessagesOfAUserAreRemembered(t *testing.T) {
 	w := repeats.New(ids, 10)
 	for n := range 50 {
 		k := w.Key(message("42", n))
-		assert.False(t, w.Has("42", k))
-		w.Add("42", k)
-		w.Add("42", k) // twice is once
+		assert.False(t, w.Has(k))
+		w.Add(k)
+		w.Add(k) // twice is once
 		for old := range n + 1 {
-			assert.Equal(t, old > n-ids, w.Has("42", w.Key(message("42", old))), "%d after %d", old, n)
+			assert.Equal(t, old > n-ids, w.Has(w.Key(message("42", old))), "%d after %d", old, n)
 		}
-		assert.False(t, w.Has("43", k), "another user's")
+		assert.False(t, w.Has(w.Key(message("43", n))), "another user's")
 	}
 }
 
@@ -44,20 +44,20 @@ func TestThoseServedLeastRecentlyAreForgotten(t *testing.T) {
 		loyal := w.Key(message("loyal", 0))
 		kept := func(n int) (sum int) {
 			for i := range n {
-				if w.Has(fmt.Sprint(i), w.Key(message("x", i))) {
+				if w.Has(w.Key(message(fmt.Sprint(i), i))) {
 					sum++
 				}
 			}
 			return sum
 		}
 		for i := range 5 * users {
-			w.Add("loyal", loyal)
-			w.Add(fmt.Sprint(i), w.Key(message("x", i)))
+			w.Add(loyal)
+			w.Add(w.Key(message(fmt.Sprint(i), i)))
 		}
 		n := kept(5 * users)
 		assert.LessOrEqual(t, n, max(users, 2), "%d users", users)
 		assert.GreaterOrEqual(t, n, users/3, "%d users", users)
-		assert.True(t, w.Has("loyal", loyal) || users == 1, "who is served often stays")
+		assert.True(t, w.Has(loyal) || users == 1, "who is served often stays")
 	}
 }
 
@@ -75,8 +75,8 @@ func TestAWindowHoldsWhatItPromisesAndNothingElse(t *testing.T) {
 				user := fmt.Sprint(rapid.IntRange(0, 15).Draw(t, "user"))
 				n := rapid.IntRange(0, 9).Draw(t, "message")
 				k := w.Key(message(user, n))
-				known := w.Has(user, k)
-				w.Add(user, k)
+				known := w.Has(k)
+				w.Add(k)
 				if !known {
 					added[user] = append(slices.DeleteFunc(added[user], func(o int) bool { return o == n }), n)
 				}
@@ -87,7 +87,7 @@ func TestAWindowHoldsWhatItPromisesAndNothingElse(t *testing.T) {
 				for i, user := range served {
 					has := 0
 					for n := range 10 {
-						if !w.Has(user, w.Key(message(user, n))) {
+						if !w.Has(w.Key(message(user, n))) {
 							continue
 						}
 						has++
@@ -99,7 +99,7 @@ func TestAWindowHoldsWhatItPromisesAndNothingElse(t *testing.T) {
 						remembered++
 					}
 					lately := len(served)-i <= users/2
-					if lately && (has == 0 || !w.Has(user, w.Key(message(user, added[user][len(added[user])-1])))) {
+					if lately && (has == 0 || !w.Has(w.Key(message(user, added[user][len(added[user])-1])))) {
 						t.Fatalf("%s was served lately and is forgotten", user)
 					}
 				}
@@ -117,15 +117,15 @@ func TestAUserWhoIsKnownCostsNoAllocation(t *testing.T) {
 	var list []*push.Message
 	for n := range round {
 		list = append(list, message("42", n))
-		w.Add("42", w.Key(list[n]))
+		w.Add(w.Key(list[n]))
 	}
 	n := 0
 	assert.Zero(t, testing.AllocsPerRun(1000, func() {
 		k := w.Key(list[n%round])
-		if w.Has("42", k) {
+		if w.Has(k) {
 			panic("it was forgotten 36 messages ago")
 		}
-		w.Add("42", k)
+		w.Add(k)
 		n++
 	}))
 }
@@ -138,9 +138,9 @@ func TestAWindowMayBeUsedByManyAtOnce(t *testing.T) {
 			user := fmt.Sprint("mine-", g)
 			for n := range 2000 {
 				k := w.Key(message(user, n))
-				w.Add(user, k)
-				w.Add(fmt.Sprint("ours-", n%20), k)
-				assert.True(t, w.Has(user, k))
+				w.Add(k)
+				w.Add(w.Key(message(fmt.Sprint("ours-", n%20), n)))
+				assert.True(t, w.Has(k))
 			}
 		})
 	}
@@ -154,9 +154,8 @@ func TestWhatAUserCosts(t *testing.T) {
 		before := heap()
 		w := repeats.New(row.ids, 3*users) // all of them are kept
 		for u := range users {
-			user := fmt.Sprintf("user-%07d", u)
 			for n := range row.ids {
-				w.Add(user, w.Key(message(user, n)))
+				w.Add(w.Key(message(fmt.Sprint("user-", u), n)))
 			}
 		}
 		cost := int(heap()-before) / users
@@ -196,7 +195,7 @@ func BenchmarkDelivered(b *testing.B) {
 	for u := range names {
 		names[u] = fmt.Sprintf("user-%07d", u)
 		for n := range 64 {
-			w.Add(names[u], w.Key(message(names[u], n)))
+			w.Add(w.Key(message(names[u], n)))
 		}
 	}
 	m := message("42", 1)
@@ -206,8 +205,8 @@ func BenchmarkDelivered(b *testing.B) {
 		n++
 		m.User, m.FirstSeen = names[n%users], time.UnixMilli(int64(1000+n))
 		k := w.Key(m)
-		if !w.Has(m.User, k) {
-			w.Add(m.User, k)
+		if !w.Has(k) {
+			w.Add(k)
 		}
 	}
 }

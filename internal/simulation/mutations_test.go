@@ -432,7 +432,7 @@ func ledgerMutations() []mutation {
 		},
 		{
 			"an offset is settled after its receipt is durable", ledgers,
-			"\tdelete(l.underWay, m.Offset)\n\tl.say(", "\tdelete(l.underWay, m.Offset)\n\tl.tracker.Settle(m.Offset)\n\tl.say(",
+			"\tl.say(m.Offset, s, reason)\n\tl.observe(", "\tl.tracker.Settle(m.Offset)\n\tl.say(m.Offset, s, reason)\n\tl.observe(",
 		},
 		{
 			"a failed offset is settled by its receipt", ledgers,

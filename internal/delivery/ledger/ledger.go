@@ -115,8 +115,9 @@ func (l *Ledger) Read(next int64) {
 func (l *Ledger) Report(m *push.Message, s push.Status, reason push.Reason) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	_, first := l.underWay[m.Offset]
+	before := len(l.underWay)
 	delete(l.underWay, m.Offset)
+	first := len(l.underWay) < before
 	l.say(m.Offset, s, reason)
 	l.observe(m, s, reason, first)
 }
