@@ -12,10 +12,14 @@ import (
 // The Kafka side in the words of those who use it: Go's interfaces do not vary
 // in what their methods return.
 
-type deliveryLog struct{ *kafka.Cluster }
+type deliveryLog struct {
+	*kafka.Cluster
+
+	partitions func() int32
+}
 
 func (l deliveryLog) NewReader(topic string, partition int32, offset int64) delivery.Reader {
-	return l.Cluster.NewReader(topic, partition, offset)
+	return l.Cluster.NewReader(topic, partition, offset).Among(l.partitions())
 }
 
 // gatewayPositions are those of a gateway's own group, which has no members.

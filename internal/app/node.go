@@ -182,7 +182,7 @@ func (n *Node) newGateway(ctx context.Context, registry prometheus.Registerer) (
 	n.delivery = delivery.New(delivery.Params{
 		Config: n.config.Delivery, Limits: n.config.Limits(), Node: n.config.Node.ID,
 		Requests: topics.Requests, Receipts: topics.Receipts,
-		Partitions: n.partitions.get, Log: deliveryLog{n.cluster},
+		Partitions: n.partitions.get, Log: deliveryLog{n.cluster, n.partitions.get},
 		Positions: gatewayPositions{
 			cluster: n.cluster, group: kafka.GatewayGroup(n.config.Node.ID), topic: topics.Requests, custodians: n.config.Custody.Group,
 		},

@@ -407,8 +407,8 @@ func TestManySessionsAreNamedAtOnceInSeveralReceipts(t *testing.T) {
 
 func TestReadingSlowsDownWhileTooMuchIsUnderWay(t *testing.T) {
 	bubble(t, 1, func(t *testing.T, r *rig) {
-		r.config.MaxUnsettled = 10
-		r.log.perRead = 4
+		r.config.MaxUnsettled = 2 // and sixteen where there is but one partition
+		r.log.perRead = 5
 		r.start()
 		var snail slow
 		r.connect("snail", snail.take)
@@ -418,18 +418,40 @@ func TestReadingSlowsDownWhileTooMuchIsUnderWay(t *testing.T) {
 		}
 		r.log.add(0, list...)
 		pass(time.Minute)
-		assert.Equal(t, 12, snail.count(), "the batch that passes the limit is the last one")
+		assert.Equal(t, 20, snail.count(), "the batch that passes the limit is the last one")
 		for i := range 100 {
 			if all(r.log.receipts(0)).ReadThrough == 100 {
 				break
 			}
-			assert.LessOrEqual(t, snail.count(), 12, "round %d", i)
+			assert.LessOrEqual(t, snail.count(), 20, "round %d", i)
 			snail.goOn(push.Done, push.ReasonNone)
 			pass(time.Second)
 		}
 		snail.goOn(push.Done, push.ReasonNone)
 		pass(2 * time.Second)
 		assert.Equal(t, int64(100), r.log.position(0))
+	})
+}
+
+func TestAPartitionOfManyHasNoMoreUnderWayThanItMay(t *testing.T) {
+	bubble(t, 8, func(t *testing.T, r *rig) {
+		r.config.MaxUnsettled = 2
+		r.log.perRead = 5
+		r.start()
+		var snail slow
+		r.connect("snail", snail.take)
+		home := push.Home([]byte("snail"), 8)
+		const reads = 10
+		for i := range 5 * reads {
+			r.log.add(home, request("snail", fmt.Sprint(i)))
+		}
+		pass(time.Minute)
+		for range reads {
+			assert.Equal(t, 5, snail.count())
+			snail.goOn(push.Done, push.ReasonNone)
+			pass(2 * time.Second)
+		}
+		assert.Equal(t, int64(5*reads), r.log.position(home))
 	})
 }
 
@@ -563,19 +585,21 @@ func TestAnOffsetThatIsLostWhileReadingIsCountedAndReadingGoesOn(t *testing.T) {
 		r.start()
 		var snail slow
 		r.connect("snail", snail.take)
-		r.log.add(0, request("snail", "0"))
+		for i := range 8 {
+			r.log.add(0, request("snail", fmt.Sprint(i)))
+		}
 		pass(time.Second) // reading stands still
 		r.log.fill(0, 20)
 		r.log.trim(0, 15)
 		r.connect("hare", delivers)
-		r.log.add(0, request("hare", "21"))
+		r.log.add(0, request("hare", "28"))
 		snail.goOn(push.Done, push.ReasonNone)
 		pass(2 * time.Second)
 		assert.InDelta(t, 1, r.counter("pushgate_delivery_offsets_lost_total"), 0)
 		said := all(r.log.receipts(0))
-		assert.Equal(t, []int64{0, 21}, said.Delivered)
-		assert.Equal(t, int64(22), said.ReadThrough, "nobody waits for what is not there")
-		assert.Equal(t, int64(22), r.log.position(0))
+		assert.Equal(t, []int64{0, 1, 2, 3, 4, 5, 6, 7, 28}, said.Delivered)
+		assert.Equal(t, int64(29), said.ReadThrough, "nobody waits for what is not there")
+		assert.Equal(t, int64(29), r.log.position(0))
 	})
 }
 

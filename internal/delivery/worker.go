@@ -129,7 +129,7 @@ func (w *worker) deliver(rec *push.Record, to push.Recipient) bool {
 // take within their limits, so this ends.
 func (w *worker) slowDown(ctx context.Context) error {
 	const look = 5 * time.Millisecond
-	for w.ledger.Unsettled() >= w.p.Config.MaxUnsettled {
+	for w.ledger.Unsettled() >= w.p.Config.maxUnsettled(w.partitions) {
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)

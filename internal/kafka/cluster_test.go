@@ -81,6 +81,21 @@ func TestAReaderHoldsOnToNothingOfEarlierReads(t *testing.T) {
 	}
 }
 
+func TestFewPartitionsBringAsMuchInOneReadAsEight(t *testing.T) {
+	_, b := kafkatest.Cluster(t, 1)
+	const size = 10 << 10
+	c := kafkatest.Open(t, b.Addresses(), func(c *kafka.Config) { c.FetchMaxBytes = 4 * size })
+	for range 100 {
+		_, err := c.Produce(t.Context(), requests, 0, []push.Record{{Key: []byte("u"), Value: make([]byte, size)}})
+		require.NoError(t, err)
+	}
+	for among, most := range map[int32]int{1: 32, 3: 10, 8: 4, 24: 4} {
+		batch, err := c.NewReader(requests, 0, 0).Among(among).Read(t.Context())
+		require.NoError(t, err)
+		assert.InDelta(t, most, len(batch.Records), 1, "of %d partitions", among)
+	}
+}
+
 func TestAnEmptyPartitionIsReadAsCaughtUp(t *testing.T) {
 	c, _ := kafkatest.Cluster(t, 1)
 	b, err := c.NewReader(requests, 0, 0).Read(t.Context())

@@ -23,10 +23,14 @@ type Config struct {
 	TLS            tlsconfig.Client `mapstructure:"tls"`
 	SASL           SASLConfig       `mapstructure:"sasl"`
 	MaxWait        time.Duration    `mapstructure:"max_wait" doc:"How long a read waits at the broker for a first record. Also bounds how long ending a reader takes."`
-	FetchMaxBytes  int              `mapstructure:"fetch_max_bytes" doc:"Bytes one read of a partition brings at most; a larger single record is still read whole."`
+	FetchMaxBytes  int              `mapstructure:"fetch_max_bytes" doc:"Bytes one read of a partition brings at most; a larger single record is still read whole. Where the request topic has fewer than eight partitions, a gateway reads as much of them as of eight."`
 	RequestTimeout time.Duration    `mapstructure:"request_timeout" doc:"How long one request to a broker may take before it is given up and tried again."`
 	SessionTimeout time.Duration    `mapstructure:"session_timeout" doc:"Silence after which the brokers take a custodian for dead and give its partitions to others. Brokers allow no less than 6s by default."`
 }
+
+// maxFetch bounds Config.FetchMaxBytes: eight times that is still a number of the
+// protocol, which has 32 bits with a sign.
+const maxFetch = 255 << 20
 
 // Topics names the platform's topics.
 type Topics struct {
@@ -114,8 +118,8 @@ func (c Config) Validate() error {
 	if c.MaxWait < 10*time.Millisecond || c.MaxWait > 10*time.Second {
 		add("kafka.max_wait is %s: must be from 10ms to 10s", c.MaxWait)
 	}
-	if c.FetchMaxBytes < 1024 {
-		add("kafka.fetch_max_bytes is %d: must be at least 1024", c.FetchMaxBytes)
+	if c.FetchMaxBytes < 1024 || c.FetchMaxBytes > maxFetch {
+		add("kafka.fetch_max_bytes is %d: must be from 1024 to %d", c.FetchMaxBytes, maxFetch)
 	}
 	if c.RequestTimeout < time.Second {
 		add("kafka.request_timeout is %s: must be at least 1s", c.RequestTimeout)

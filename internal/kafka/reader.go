@@ -30,6 +30,15 @@ func (c *Cluster) NewReader(topic string, partition int32, offset int64) *Reader
 	return &Reader{cluster: c, topic: topic, partition: partition, next: offset, maxBytes: c.config.FetchMaxBytes}
 }
 
+// Among says that the reader is one of several, one for each partition, that read at
+// once. Few of them bring as much together as eight: one that is far behind reads larger
+// batches, in which a user has more messages.
+func (r *Reader) Among(partitions int32) *Reader {
+	const full = 8
+	r.maxBytes = max(r.cluster.config.FetchMaxBytes, full*r.cluster.config.FetchMaxBytes/max(int(partitions), 1))
+	return r
+}
+
 // SeekTo makes the next Read start at offset.
 func (r *Reader) SeekTo(offset int64) { r.next = offset }
 
