@@ -25,7 +25,7 @@ type storm struct {
 func (c capacity) storms(t *testing.T) []string {
 	s := c.storm
 	users := c.users / 10
-	var calm, stormy, last []float64
+	var calm, stormy, leaving, last []float64
 	for range c.rounds {
 		d := deploy(t, realBroker(t))
 		n := d.node("n", asShipped)
@@ -41,6 +41,14 @@ func (c capacity) storms(t *testing.T) []string {
 		stormy = append(stormy, others.result(2*time.Minute).Latency.P99)
 		many.result(2 * time.Minute)
 
+		idle := d.load([]*node{n}, "--users", strconv.Itoa(s.connects), "--rate", "1", "--duration", "5m")
+		require.True(t, poll(time.Minute, func() bool { return sessions([]*node{n}) == s.connects }))
+		before = n.metric("pushgate_delivered_total")
+		others = d.load([]*node{n}, load...)
+		require.True(t, poll(time.Minute, func() bool { return n.metric("pushgate_delivered_total") > before+3*float64(c.rate) }))
+		idle.kill()
+		leaving = append(leaving, others.result(2*time.Minute).Latency.P99)
+
 		rate := strconv.Itoa(c.rate)
 		wanted := time.Duration(float64(s.returning*s.each) / float64(c.rate) * float64(time.Second))
 		back := d.load([]*node{n}, "--users", strconv.Itoa(s.returning), "--offline-share", "1", "--rate", rate, "--warm-up", "0s",
@@ -53,6 +61,7 @@ func (c capacity) storms(t *testing.T) []string {
 		"| what | figure |", "| --- | ---: |",
 		cells("p99 of "+strconv.Itoa(users)+" users at "+strconv.Itoa(c.rate)+" messages a second, nobody connects, ms", middle(calm...)),
 		cells("the same while "+strconv.Itoa(s.connects)+" connect in "+s.within.String()+", ms", middle(stormy...)),
+		cells("the same while "+strconv.Itoa(s.connects)+" are gone at once, ms", middle(leaving...)),
 		cells(strconv.Itoa(s.returning)+" users come back, for each of whom "+strconv.Itoa(s.each)+" messages wait: longest from connecting to the last message, ms", middle(last...)),
 	}
 }
