@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"pushgate/internal/freeport"
 	"pushgate/internal/kafka/embedded"
 )
 
@@ -138,7 +139,7 @@ func TestASecondProcessOnTheSameDataIsRefusedAndToldWhoHasIt(t *testing.T) {
 
 func TestAPortThatIsTakenIsSaidByItsAddressAndFreesTheData(t *testing.T) {
 	var lc net.ListenConfig
-	other, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	other, err := lc.Listen(t.Context(), "tcp", freeport.Address(t))
 	require.NoError(t, err)
 	dir := t.TempDir()
 	config := embedded.Config{Listen: other.Addr().String(), DataDir: dir}
