@@ -27,6 +27,10 @@ const (
 	Strict = "strict"
 )
 
+// mostUnsettled bounds MaxUnsettled: one receipt may have to list what is under way in a
+// partition, a byte or two each, and eight times that must fit into a record.
+const mostUnsettled = 50_000
+
 // maxRepeatWindow bounds what is searched for each message delivered.
 const maxRepeatWindow = 1024
 
@@ -77,8 +81,8 @@ func (c Config) Validate() error {
 	if c.CommitInterval < 10*time.Millisecond {
 		errs = append(errs, fmt.Errorf("delivery.commit_interval is %s: must be at least 10ms", c.CommitInterval))
 	}
-	if c.MaxUnsettled < 1 {
-		errs = append(errs, fmt.Errorf("delivery.max_unsettled is %d: must be at least 1", c.MaxUnsettled))
+	if c.MaxUnsettled < 1 || c.MaxUnsettled > mostUnsettled {
+		errs = append(errs, fmt.Errorf("delivery.max_unsettled is %d: must be from 1 to %d", c.MaxUnsettled, mostUnsettled))
 	}
 	if c.MaxCatchUp < 0 {
 		errs = append(errs, fmt.Errorf("delivery.max_catch_up is %d: must not be negative", c.MaxCatchUp))

@@ -723,6 +723,7 @@ func TestEveryValueThatCannotWorkIsRefusedByItsName(t *testing.T) {
 		"delivery.receipt_interval is 2s":        func(c *delivery.Config) { c.ReceiptInterval = 2 * time.Second },
 		"delivery.heartbeat_interval is 1ms":     func(c *delivery.Config) { c.HeartbeatInterval = time.Millisecond },
 		"delivery.commit_interval is -1s":        func(c *delivery.Config) { c.CommitInterval = -time.Second },
+		"delivery.max_unsettled is 50001":        func(c *delivery.Config) { c.MaxUnsettled = 50_001 },
 		"delivery.max_unsettled is 0":            func(c *delivery.Config) { c.MaxUnsettled = 0 },
 		"delivery.max_catch_up is -1":            func(c *delivery.Config) { c.MaxCatchUp = -1 },
 		"delivery.repeat_window is -1":           func(c *delivery.Config) { c.RepeatWindow = -1 },
