@@ -159,19 +159,21 @@ func TestAConnectionThatIsTakenOverLeavesTheGateOnce(t *testing.T) {
 }
 
 func TestARequestThatWaitsStaysInTheGateUnlessItLeaves(t *testing.T) {
-	going := make(chan struct{})
+	going, left := make(chan struct{}), make(chan struct{}, 1)
 	var goes sync.Once
 	t.Cleanup(func() { goes.Do(func() { close(going) }) })
 	b := serveBehind(t, listen.NewGate(1), func(_ http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/leaves" {
 			listen.Leave(r.Context())
 			listen.Leave(r.Context())
+			left <- struct{}{}
 		}
 		<-going
 	})
 	waits := b.dial()
 	_, err := io.WriteString(waits, "GET /leaves HTTP/1.1\r\nHost: x\r\n\r\n")
 	require.NoError(t, err)
+	<-left // nobody was pending before it was accepted, either
 	b.awaitPending(0)
 	stays := b.dial()
 	b.ask(stays)
