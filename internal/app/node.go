@@ -170,7 +170,7 @@ func (n *Node) newGateway(ctx context.Context, registry prometheus.Registerer) (
 	if err != nil {
 		return err
 	}
-	// The hub tells delivery of sessions, delivery hands messages to the hub.
+	// The hub tells delivery of sessions, delivery asks it for those of a user.
 	n.hub, err = hub.New(hub.Params{
 		MaxPerUser: n.config.Session.MaxPerUser, Registerer: registry,
 		OnBind: n.bound, OnUnbind: n.unbound,
@@ -186,7 +186,7 @@ func (n *Node) newGateway(ctx context.Context, registry prometheus.Registerer) (
 		Positions: gatewayPositions{
 			cluster: n.cluster, group: kafka.GatewayGroup(n.config.Node.ID), topic: topics.Requests, custodians: n.config.Custody.Group,
 		},
-		Hub: n.hub, Sessions: n.sessions, Tracer: n.deliveryTracer(), Logger: n.log,
+		Hub: n.hub, Users: n.users, Sessions: n.sessions, Tracer: n.deliveryTracer(), Logger: n.log,
 		Metrics: delivery.NewMetrics(registry, n.config.Metrics.Types...),
 	})
 	internalTLS, err := n.config.Internal.TLS.Server(config.InternalTLSKey)

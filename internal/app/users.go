@@ -56,3 +56,9 @@ func (n *Node) sessionsOf(user string) []api.Session {
 	}
 	return sessions
 }
+
+// users counts who has a session here.
+func (n *Node) users() int {
+	_, users := n.hub.Counts()
+	return users
+}

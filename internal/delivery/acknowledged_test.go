@@ -166,7 +166,7 @@ func TestARepeatIsNoDelivery(t *testing.T) {
 func newTracedWorker(t *testing.T, config Config, tracer Tracer) *worker {
 	t.Helper()
 	g := New(Params{
-		Config: config, Hub: everywhere{}, Partitions: func() int32 { return 1 }, Limits: push.Limits{DefaultTTL: time.Hour},
+		Config: config, Hub: everywhere{}, Users: one, Partitions: func() int32 { return 1 }, Limits: push.Limits{DefaultTTL: time.Hour},
 		Tracer: tracer, Logger: zap.NewNop(), Metrics: NewMetrics(prometheus.NewRegistry()),
 	})
 	w := newWorker(g, 0, 0, false)

@@ -71,6 +71,8 @@ type Params struct {
 	Log        Log
 	Positions  Positions
 	Hub        Hub
+	// Users returns how many users have a session here. It does not block.
+	Users func() int
 	// Sessions returns all open sessions: those that Deliver sees. It does not block;
 	// nil where the mode is never changed (SetCalled).
 	Sessions func() []push.Binding

@@ -57,7 +57,7 @@ func (r *rig) start() {
 	r.gateway = delivery.New(delivery.Params{
 		Config: r.config, Limits: push.Limits{MaxBytes: 1 << 10, DefaultTTL: time.Hour}, Node: "a",
 		Requests: requests, Receipts: receipts, Partitions: r.partitions.Load,
-		Log: r.log, Positions: r.log, Hub: r.hub, Sessions: r.hub.sessions,
+		Log: r.log, Positions: r.log, Hub: r.hub, Users: r.hub.count, Sessions: r.hub.sessions,
 		Logger: zaptest.NewLogger(r.t), Metrics: delivery.NewMetrics(r.registry),
 	})
 	ctx, cancel := context.WithCancel(context.Background())
@@ -407,7 +407,7 @@ func TestManySessionsAreNamedAtOnceInSeveralReceipts(t *testing.T) {
 
 func TestReadingSlowsDownWhileTooMuchIsUnderWay(t *testing.T) {
 	bubble(t, 1, func(t *testing.T, r *rig) {
-		r.config.MaxUnsettled = 2 // and sixteen where there is but one partition
+		r.config.MaxUnsettled = 2 // and eight for the only user of the only partition
 		r.log.perRead = 5
 		r.start()
 		var snail slow
@@ -418,18 +418,41 @@ func TestReadingSlowsDownWhileTooMuchIsUnderWay(t *testing.T) {
 		}
 		r.log.add(0, list...)
 		pass(time.Minute)
-		assert.Equal(t, 20, snail.count(), "the batch that passes the limit is the last one")
+		assert.Equal(t, 10, snail.count(), "the batch that passes the limit is the last one")
 		for i := range 100 {
 			if all(r.log.receipts(0)).ReadThrough == 100 {
 				break
 			}
-			assert.LessOrEqual(t, snail.count(), 20, "round %d", i)
+			assert.LessOrEqual(t, snail.count(), 10, "round %d", i)
 			snail.goOn(push.Done, push.ReasonNone)
 			pass(time.Second)
 		}
 		snail.goOn(push.Done, push.ReasonNone)
 		pass(2 * time.Second)
 		assert.Equal(t, int64(100), r.log.position(0))
+	})
+}
+
+func TestALargeBatchIsNoReasonToHaveMoreUnderWay(t *testing.T) {
+	bubble(t, 1, func(t *testing.T, r *rig) {
+		r.config.MaxUnsettled = 10
+		const many = 3500
+		r.log.perRead = many
+		r.start()
+		var snail slow
+		r.connect("snail", snail.take)
+		var list []push.Record
+		for i := range many {
+			list = append(list, request("snail", fmt.Sprint(i)))
+		}
+		r.log.add(0, list...)
+		pass(2 * time.Second)
+		for _, read := range []int64{1000, 2000, 3000, many} {
+			assert.Equal(t, read, all(r.log.receipts(0)).ReadThrough)
+			snail.goOn(push.Done, push.ReasonNone)
+			pass(2 * time.Second)
+		}
+		assert.Equal(t, int64(many), r.log.position(0))
 	})
 }
 
@@ -723,7 +746,6 @@ func TestEveryValueThatCannotWorkIsRefusedByItsName(t *testing.T) {
 		"delivery.receipt_interval is 2s":        func(c *delivery.Config) { c.ReceiptInterval = 2 * time.Second },
 		"delivery.heartbeat_interval is 1ms":     func(c *delivery.Config) { c.HeartbeatInterval = time.Millisecond },
 		"delivery.commit_interval is -1s":        func(c *delivery.Config) { c.CommitInterval = -time.Second },
-		"delivery.max_unsettled is 50001":        func(c *delivery.Config) { c.MaxUnsettled = 50_001 },
 		"delivery.max_unsettled is 0":            func(c *delivery.Config) { c.MaxUnsettled = 0 },
 		"delivery.max_catch_up is -1":            func(c *delivery.Config) { c.MaxCatchUp = -1 },
 		"delivery.repeat_window is -1":           func(c *delivery.Config) { c.RepeatWindow = -1 },

@@ -297,6 +297,12 @@ func (h *fakeHub) Of(user []byte) push.Recipient {
 	return nil
 }
 
+func (h *fakeHub) count() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.users)
+}
+
 type recipient func(*push.Message, push.Reporter) bool
 
 func (r recipient) Deliver(m *push.Message, to push.Reporter) bool { return r(m, to) }

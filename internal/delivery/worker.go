@@ -78,23 +78,44 @@ func (w *worker) read(ctx context.Context, at int64) (next int64, err error) {
 			return at, err // only the context ends reading
 		}
 		w.partitions = w.p.Partitions()
-		w.ledger.Begin()
-		owned := 0
-		for i := range batch.Records {
-			rec := &batch.Records[i]
-			if to := w.p.Hub.Of(rec.Key); to != nil && w.deliver(rec, to) {
-				owned++
+		for rest := batch.Records; ; {
+			var some []push.Record
+			some, rest = rest[:min(len(rest), together)], rest[min(len(rest), together):]
+			if at = batch.Next; len(rest) > 0 {
+				at = rest[0].Offset
+			}
+			w.look(some, at)
+			if len(rest) == 0 {
+				break
+			}
+			if err := w.slowDown(ctx); err != nil {
+				return at, nil
 			}
 		}
-		at = batch.Next
-		w.ledger.Read(at)
 		w.lag.Store(max(batch.HighWatermark-batch.Next, 0))
 		w.stands(batch)
-		w.p.Metrics.read(len(batch.Records), owned)
 		if err := w.slowDown(ctx); err != nil {
 			return at, nil
 		}
 	}
+}
+
+// together is how many requests of a batch, which may have tens of thousands, are looked
+// at before how much is under way is.
+const together = 1000
+
+// look hands requests to their owners, next being the offset to go on with.
+func (w *worker) look(records []push.Record, next int64) {
+	w.ledger.Begin()
+	owned := 0
+	for i := range records {
+		rec := &records[i]
+		if to := w.p.Hub.Of(rec.Key); to != nil && w.deliver(rec, to) {
+			owned++
+		}
+	}
+	w.ledger.Read(next)
+	w.p.Metrics.read(len(records), owned)
 }
 
 // deliver hands one request of a user who is here to the sessions. It is false
@@ -129,7 +150,7 @@ func (w *worker) deliver(rec *push.Record, to push.Recipient) bool {
 // take within their limits, so this ends.
 func (w *worker) slowDown(ctx context.Context) error {
 	const look = 5 * time.Millisecond
-	for w.ledger.Unsettled() >= w.p.Config.maxUnsettled(w.partitions) {
+	for w.ledger.Unsettled() >= w.p.Config.maxUnsettled(w.partitions, w.p.Users()) {
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)

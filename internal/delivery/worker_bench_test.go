@@ -47,6 +47,9 @@ func (e elsewhere) Of(user []byte) push.Recipient {
 	return nil
 }
 
+// one user is here.
+func one() int { return 1 }
+
 // droppedRecords is how many each batch has that is dropped.
 const droppedRecords = 1000
 
@@ -57,7 +60,7 @@ func newDropping() func(ctx context.Context, batches int) {
 		e.batch.Records[i] = push.Record{Key: fmt.Append(nil, "user", i), Value: []byte("x"), Time: time.Now()}
 	}
 	g := New(Params{
-		Config: DefaultConfig(), Log: e, Hub: elsewhere{"here": true}, Partitions: func() int32 { return 1 },
+		Config: DefaultConfig(), Log: e, Hub: elsewhere{"here": true}, Users: one, Partitions: func() int32 { return 1 },
 		Logger: zap.NewNop(), Metrics: NewMetrics(prometheus.NewRegistry()),
 	})
 	w := newWorker(g, 0, 0, false)
@@ -117,7 +120,7 @@ func (everywhere) Deliver(m *push.Message, r push.Reporter) bool {
 // newGatewayForAll returns a gateway of one partition at which everybody is.
 func newGatewayForAll(c Config) *Gateway {
 	return New(Params{
-		Config: c, Hub: everywhere{}, Partitions: func() int32 { return 1 }, Limits: push.Limits{DefaultTTL: time.Hour},
+		Config: c, Hub: everywhere{}, Users: one, Partitions: func() int32 { return 1 }, Limits: push.Limits{DefaultTTL: time.Hour},
 		Logger: zap.NewNop(), Metrics: NewMetrics(prometheus.NewRegistry()),
 	})
 }

@@ -71,12 +71,13 @@ type Params struct {
 	// MaxPerUser closes the oldest session of a user who opens one more; 0 means
 	// no limit.
 	MaxPerUser int
-	// OnBind is told of each session that was added. It is called when Deliver
-	// already sees the session and before Add returns: what it sets in motion can
+	// OnBind is told of each session that was added. It is called when Of
+	// already finds the session and before Add returns: what it sets in motion can
 	// count on both. It must not block. Nil is allowed.
 	OnBind func(*session.Session)
-	// OnUnbind is told of each session that OnBind was told of, when Deliver does not
-	// see it any more. It must not block. Nil is allowed.
+	// OnUnbind is told of each session that OnBind was told of, when Of does not
+	// find it any more; what was looked up before may still hand it a message, which then
+	// fails. It must not block. Nil is allowed.
 	OnUnbind func(*session.Session)
 	// Registerer may be nil.
 	Registerer prometheus.Registerer

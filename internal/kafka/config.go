@@ -28,10 +28,6 @@ type Config struct {
 	SessionTimeout time.Duration    `mapstructure:"session_timeout" doc:"Silence after which the brokers take a custodian for dead and give its partitions to others. Brokers allow no less than 6s by default."`
 }
 
-// maxFetch bounds Config.FetchMaxBytes: eight times that is still a number of the
-// protocol, which has 32 bits with a sign.
-const maxFetch = 255 << 20
-
 // Topics names the platform's topics.
 type Topics struct {
 	Requests   string `mapstructure:"requests" doc:"Where producers write push requests, keyed by user."`
@@ -118,8 +114,8 @@ func (c Config) Validate() error {
 	if c.MaxWait < 10*time.Millisecond || c.MaxWait > 10*time.Second {
 		add("kafka.max_wait is %s: must be from 10ms to 10s", c.MaxWait)
 	}
-	if c.FetchMaxBytes < 1024 || c.FetchMaxBytes > maxFetch {
-		add("kafka.fetch_max_bytes is %d: must be from 1024 to %d", c.FetchMaxBytes, maxFetch)
+	if c.FetchMaxBytes < 1024 || c.FetchMaxBytes >= maxRecordSet {
+		add("kafka.fetch_max_bytes is %d: must be from 1024 to %d", c.FetchMaxBytes, maxRecordSet-1)
 	}
 	if c.RequestTimeout < time.Second {
 		add("kafka.request_timeout is %s: must be at least 1s", c.RequestTimeout)

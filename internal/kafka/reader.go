@@ -32,10 +32,15 @@ func (c *Cluster) NewReader(topic string, partition int32, offset int64) *Reader
 
 // Among says that the reader is one of several, one for each partition, that read at
 // once. Few of them bring as much together as eight: one that is far behind reads larger
-// batches, in which a user has more messages.
+// batches, in which a user has more messages. Partitions that are added later change
+// nothing for it.
 func (r *Reader) Among(partitions int32) *Reader {
-	const full = 8
-	r.maxBytes = max(r.cluster.config.FetchMaxBytes, full*r.cluster.config.FetchMaxBytes/max(int(partitions), 1))
+	const (
+		full   = 8
+		shared = 32 << 20 // no more than that for the sake of few partitions
+	)
+	each := r.cluster.config.FetchMaxBytes
+	r.maxBytes = max(each, min(full*each/max(int(partitions), 1), shared))
 	return r
 }
 

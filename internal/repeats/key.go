@@ -44,13 +44,13 @@ type message struct {
 // still be there. Allocates nothing; its time grows with the payload.
 func (w *Window) Key(m *push.Message) Key {
 	const word, parts = 8, 7
-	user := maphash.String(w.seed, m.User)
 	var b [parts * word]byte
 	for i, n := range [parts]uint64{
-		user, maphash.String(w.seed, m.ID), maphash.String(w.seed, m.Type), maphash.String(w.seed, m.Source),
+		maphash.String(w.seed, m.User), maphash.String(w.seed, m.ID), maphash.String(w.seed, m.Type), maphash.String(w.seed, m.Source),
 		maphash.String(w.seed, m.ContentType), uint64(m.Time.UnixNano()), maphash.Bytes(w.seed, m.Data),
 	} {
 		binary.LittleEndian.PutUint64(b[i*word:], n)
 	}
-	return Key{user: user, message: message{seen: m.FirstSeen.UnixMilli(), hash: maphash.Bytes(w.seed, b[:])}}
+	// With another seed: users whose messages are kept in one place still have others.
+	return Key{user: maphash.String(w.place, m.User), message: message{seen: m.FirstSeen.UnixMilli(), hash: maphash.Bytes(w.seed, b[:])}}
 }

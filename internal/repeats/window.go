@@ -23,7 +23,8 @@ const (
 // no allocation.
 type Window struct {
 	seed   maphash.Seed
-	shards []shard // as many as a power of two
+	place  maphash.Seed // of where a user is kept
+	shards []shard      // as many as a power of two
 }
 
 // New returns a window of the latest ids messages of each of the latest users. Of
@@ -34,7 +35,7 @@ func New(ids, users int) *Window {
 	for n < maxShards && users/(2*2*n) >= minGeneration {
 		n *= 2
 	}
-	w := &Window{seed: maphash.MakeSeed(), shards: make([]shard, n)}
+	w := &Window{seed: maphash.MakeSeed(), place: maphash.MakeSeed(), shards: make([]shard, n)}
 	for i := range w.shards {
 		w.shards[i] = newShard(max(ids, 1), max(users/(2*n), 1))
 	}
