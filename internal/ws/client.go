@@ -187,7 +187,7 @@ func (c *ClientConn) sendClose(code Code, reason string) error {
 
 // Close says goodbye, waits at most two seconds for the server's answer, and
 // closes the socket. A ReadMessage under way in another goroutine goes on until
-// the answer is there. It is nil when the server answered.
+// the answer is there; a message that was read stays as it is. It is nil when the server answered.
 func (c *ClientConn) Close(code Code, reason string) error {
 	deadline := time.Now().Add(clientCloseTimeout)
 	err := c.nc.SetDeadline(deadline)
@@ -210,6 +210,8 @@ func (c *ClientConn) Close(code Code, reason string) error {
 func (c *ClientConn) awaitClose() error {
 	c.readMu.Lock()
 	defer c.readMu.Unlock()
+	// In it lies the last message, which another goroutine may still be looking at.
+	c.buf = nil
 	for {
 		_, _, err := c.read()
 		if _, ok := errors.AsType[*CloseError](err); ok {

@@ -150,3 +150,14 @@ func TestDialMistrustsAnAnswerThatIsNotForItsRequest(t *testing.T) {
 		})
 	}
 }
+
+func TestAMessageStaysAsItIsWhileItsConnectionIsClosed(t *testing.T) {
+	r := newRig(t, rigParams{limits: echoLimits()})
+	c, pe := r.dial(t, ws.DialParams{})
+	require.NoError(t, pe.send(ws.OpText, []byte("first")))
+	_, first, err := c.ReadMessage()
+	require.NoError(t, err)
+	require.NoError(t, pe.send(ws.OpText, []byte("other")))
+	require.NoError(t, c.Close(1000, ""))
+	assert.Equal(t, "first", string(first))
+}
