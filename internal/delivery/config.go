@@ -62,7 +62,7 @@ func (c Config) maxUnsettled(partitions int32, users int) int {
 	const (
 		full    = 8      // partitions that may have as much as they may each
 		forUser = 8      // messages
-		most    = 80_000 // for the sake of few partitions: a receipt may have to list them
+		most    = 80_000 // for the sake of few partitions
 	)
 	shared := min(full*c.MaxUnsettled, forUser*users, most)
 	return max(c.MaxUnsettled, shared/max(int(partitions), 1))

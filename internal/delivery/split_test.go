@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"math"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -47,5 +48,8 @@ func TestTheLongestReceiptFitsIntoARecord(t *testing.T) {
 	for range maxConnected {
 		r.Connected = append(r.Connected, push.Binding{User: long(push.MaxUserBytes), Type: long(push.MaxTypeBytes)})
 	}
-	assert.Less(t, len(r.AppendBinary(nil)), kafkasDefault/2)
+	for i := range int64(maxListed) {
+		r.Failed = append(r.Failed, push.Failure{Offset: math.MaxInt64 - i, Reason: push.AckTimeout})
+	}
+	assert.Less(t, len(r.AppendBinary(nil)), kafkasDefault*3/4)
 }

@@ -214,8 +214,7 @@ func (w *worker) say(ctx context.Context) error {
 		records = append(records, push.Record{Key: []byte(w.p.Node), Value: parts[i].AppendBinary(nil)})
 	}
 	if err := w.write(ctx, records); err != nil {
-		r.Delivered, r.Held, r.Queued = parts[0].Delivered, parts[0].Held, parts[0].Queued
-		w.ledger.Uncut(r)
+		w.ledger.Uncut(join(parts))
 		return fmt.Errorf("writing a receipt: %w", err)
 	}
 	// Encoding has sorted the lists of the parts and left out what was there twice.
@@ -281,34 +280,4 @@ func (w *worker) stalled() error {
 		return fmt.Errorf("partition %d has been trying to write to %s for %s", w.number, w.p.Receipts, d.Round(time.Second))
 	}
 	return nil
-}
-
-// maxConnected is how many sessions one receipt names at most: with the longest
-// user ids and types it stays below half a mebibyte.
-const maxConnected = 1000
-
-// split keeps receipts below what a record may be. Only sessions are long: after
-// a restart of another node, thousands come at once. All parts carry the same
-// read-through, and what was delivered goes first.
-func split(r push.Receipt) []push.Receipt {
-	parts := []push.Receipt{r}
-	for len(parts[len(parts)-1].Connected) > maxConnected {
-		last := &parts[len(parts)-1]
-		more := push.Receipt{
-			Node: r.Node, Epoch: r.Epoch, Called: r.Called, ReadThrough: r.ReadThrough, Connected: last.Connected[maxConnected:],
-		}
-		// A goodbye is the last word.
-		more.Presence, last.Presence = later(last.Presence)
-		last.Connected = last.Connected[:maxConnected]
-		parts = append(parts, more)
-	}
-	return parts
-}
-
-// later keeps an announcement in the first part and a goodbye in the last.
-func later(p push.Presence) (next, first push.Presence) {
-	if p == push.Goodbye {
-		return push.Goodbye, push.Heartbeat
-	}
-	return push.Heartbeat, p
 }
