@@ -115,19 +115,25 @@ func TestATraceLeadsFromTheProducerToTheClientsAcknowledgement(t *testing.T) {
 			c.Kafka.SessionTimeout = 30 * time.Second
 			d, stop := runDev(t, c)
 
-			calls := 0
-			if mode == config.RoutingTargeted {
-				calls = 1
+			says := func(sample string) {
+				t.Helper()
 				const patience, look = 10 * time.Second, 20 * time.Millisecond
 				require.Eventually(t, func() bool {
 					_, metrics := get(t, d.AdminAddr(), "/metrics", "")
-					return strings.Contains(metrics, "\npushgate_routing_called 1\n")
-				}, patience, look, "it still reads")
+					return strings.Contains(metrics, "\n"+sample+"\n")
+				}, patience, look, sample)
+			}
+			calls := 0
+			if mode == config.RoutingTargeted {
+				calls = 1
+				says("pushgate_routing_called 1")
 			}
 			messages := connect(t, d, "alice")
 			parent := "00-" + traceOne + "-" + producerID + "-01"
 			post(t, d, "alice", "untraced", "")
 			assert.Empty(t, (<-messages).TraceParent)
+			// A custodian that has not heard of the first gateway yet would let it wait first.
+			says(`pushgate_outcomes_total{outcome="delivered"} 1`)
 			post(t, d, "alice", "traced", parent)
 			m := <-messages
 			assert.Equal(t, "traced", m.ID)
