@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -20,10 +21,16 @@ func TestNobodyIsGivenAPortTwiceOrOneThatIsListenedOn(t *testing.T) {
 		for _, port := range freeport.Ports(t, 9) {
 			require.False(t, seen[port], port)
 			seen[port] = true
-			var lc net.ListenConfig
-			l, err := lc.Listen(t.Context(), "tcp", freeport.At(port))
-			require.NoError(t, err)
-			defer func() { _ = l.Close() }() //nolint:revive // all are held until the end
+			// Another process that looks for its ports may be trying this one just now.
+			const patience, look = 5 * time.Second, time.Millisecond
+			require.Eventually(t, func() bool {
+				var lc net.ListenConfig
+				l, err := lc.Listen(t.Context(), "tcp", freeport.At(port))
+				if err == nil {
+					t.Cleanup(func() { _ = l.Close() }) // all are held until the end
+				}
+				return err == nil
+			}, patience, look, port)
 		}
 	}
 }
