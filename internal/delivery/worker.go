@@ -204,17 +204,24 @@ func (w *worker) gather(ctx context.Context, d time.Duration, sooner <-chan stru
 	return false
 }
 
+// mostSaid keeps a receipt below a mebibyte, which is what brokers take of a record. There
+// is more to say after the broker was away, and after a restart of another node, whose
+// sessions come over all at once.
+//
+//nolint:gochecknoglobals // a constant
+var mostSaid = ledger.Most{Offsets: 20_000, Sessions: 1000}
+
 // say writes a receipt and settles what it says once it is durable.
 func (w *worker) say(ctx context.Context) error {
 	r := w.ledger.Cut()
 	r.Node, r.Epoch = w.p.Node, w.epoch
-	parts := split(r)
+	parts := w.ledger.Parts(r, mostSaid)
 	records := make([]push.Record, 0, len(parts))
 	for i := range parts {
 		records = append(records, push.Record{Key: []byte(w.p.Node), Value: parts[i].AppendBinary(nil)})
 	}
 	if err := w.write(ctx, records); err != nil {
-		w.ledger.Uncut(join(parts))
+		w.ledger.Uncut(ledger.Whole(parts))
 		return fmt.Errorf("writing a receipt: %w", err)
 	}
 	// Encoding has sorted the lists of the parts and left out what was there twice.

@@ -43,6 +43,8 @@ type Ledger struct {
 	// stint counts the changes between reading and being called; cut is that of the
 	// last receipt.
 	stint, cut int
+	// saidCalled: so did the last receipt that is durable.
+	saidCalled bool
 
 	reading bool           // the reader is in the middle of a batch
 	late    []push.Binding // sessions opened meanwhile
@@ -248,11 +250,12 @@ func (l *Ledger) Uncut(r push.Receipt) {
 	l.item()
 }
 
-// Durable settles what a written receipt says. Queued offsets are not settled by
+// Durable settles what a written receipt, or part of one, says. Queued offsets are not settled by
 // it: nothing has been done about them yet.
 func (l *Ledger) Durable(r *push.Receipt) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.saidCalled = r.Called
 	for _, list := range [][]int64{r.Delivered, r.Held} {
 		for _, o := range list {
 			l.tracker.Settle(o)
