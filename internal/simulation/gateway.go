@@ -45,11 +45,11 @@ type worker struct {
 	// reading: in the middle of a batch that ends before batchEnd.
 	reading  bool
 	batchEnd int64
-	// writing was cut and is not known to be durable.
-	writing *push.Receipt
-	encoded []byte
+	// writing are the parts of a receipt that was cut and is not known to be durable.
+	writing []push.Receipt
+	encoded [][]byte
 	// before is the one before it, and when it was written.
-	before     []byte
+	before     [][]byte
 	beforeSaid time.Time
 	// owned is what was really handed to sessions, in order. Below listed, all
 	// stand in durable receipts; below told, in ones that settle them.
@@ -63,6 +63,8 @@ type worker struct {
 	// cutIn is the stint of the receipt under way; stintFrom is the first receipt of
 	// this stint, negative if it has none.
 	cutIn, stintFrom int64
+	// saidToRead: its last receipt that is durable did.
+	saidToRead bool
 	// carried are the offsets it was called with; the value says whether it took it.
 	carried map[int64]bool
 }
@@ -295,24 +297,39 @@ func (g *gateway) leave(s *session) {
 func (g *gateway) cut(wk *worker) {
 	r := wk.ledger.Cut()
 	r.Node, r.Epoch = g.node.name, g.epoch
-	wk.encoded, wk.cutIn = r.AppendBinary(nil), wk.stints
-	wk.writing = &r
+	wk.writing, wk.encoded, wk.cutIn = wk.ledger.Parts(r, g.w.brevity.most), nil, wk.stints
+	for i := range wk.writing {
+		wk.encoded = append(wk.encoded, wk.writing[i].AppendBinary(nil))
+	}
 }
 
-// append writes the receipt under way into the log.
-func (g *gateway) append(wk *worker) {
-	if wk.stintFrom < 0 && wk.cutIn == wk.stints {
-		wk.stintFrom = int64(len(g.w.partitions[wk.number].receipts))
+// append writes parts of the receipt under way into the log.
+func (g *gateway) append(wk *worker, parts int) {
+	last := &wk.writing[len(wk.writing)-1]
+	for i := range wk.writing[:parts] {
+		part := &wk.writing[i]
+		if wk.stintFrom < 0 && wk.cutIn == wk.stints && part.Called == last.Called {
+			wk.stintFrom = int64(len(g.w.partitions[wk.number].receipts))
+		}
+		g.w.partitions[wk.number].addReceipt(g.w, wk.encoded[i])
+		wk.list(part)
+		g.checkThrough(wk, part)
 	}
-	g.w.partitions[wk.number].addReceipt(g.w, wk.encoded)
-	wk.list(wk.writing)
-	g.checkThrough(wk)
 }
 
 // written ends writing a receipt: it is durable, and the ledger learns of it.
 func (g *gateway) written(wk *worker) {
-	g.append(wk)
-	wk.ledger.Durable(wk.writing)
+	g.append(wk, len(wk.writing))
+	for i := range wk.writing {
+		wk.ledger.Durable(&wk.writing[i])
+	}
+	wk.writing = nil
+}
+
+// unwritten takes a receipt back, of which the first parts may be durable all the same.
+func (g *gateway) unwritten(wk *worker) {
+	g.append(wk, g.w.brevity.some(len(wk.writing)-1))
+	wk.ledger.Uncut(ledger.Whole(wk.writing))
 	wk.writing = nil
 }
 
@@ -327,11 +344,10 @@ func (g *gateway) say(wk *worker) {
 	}
 	switch {
 	case w.nature.strays && w.one(12):
-		g.append(wk) // the broker's answer was lost: it is written once more
+		g.append(wk, len(wk.writing)) // the broker's answer was lost: it is written once more
 		w.tell(note{who: g.who, what: "a receipt is written twice", message: everybody, offset: -1})
 	case !w.nature.steady && !w.healed && w.one(12):
-		wk.ledger.Uncut(*wk.writing)
-		wk.writing = nil
+		g.unwritten(wk)
 		return
 	}
 	g.written(wk)
@@ -340,7 +356,9 @@ func (g *gateway) say(wk *worker) {
 	// that has given up nothing yet.
 	if w.nature.tardy && wk.before != nil && w.one(4) && w.now.Sub(wk.beforeSaid) < w.policy().Custody.Window {
 		w.happens(g.who, "a receipt arrives once more, after the next one")
-		w.partitions[wk.number].addReceipt(w, wk.before)
+		for _, part := range wk.before {
+			w.partitions[wk.number].addReceipt(w, part)
+		}
 	}
 	wk.before, wk.beforeSaid = wk.encoded, w.now
 }
@@ -407,10 +425,10 @@ func (g *gateway) kill() {
 		}
 		switch g.w.rng.IntN(3) {
 		case 0:
-			g.append(wk)
+			g.append(wk, g.w.brevity.some(len(wk.writing)-1)+1)
 		case 1:
 			if g.w.nature.strays {
-				g.w.late = append(g.w.late, func() { g.append(wk) })
+				g.w.late = append(g.w.late, func() { g.append(wk, len(wk.writing)) })
 			}
 		}
 	}
@@ -431,8 +449,7 @@ func (g *gateway) goodbye() {
 	}
 	for _, wk := range g.workers {
 		if wk.writing != nil {
-			wk.ledger.Uncut(*wk.writing)
-			wk.writing = nil
+			g.unwritten(wk)
 		}
 		wk.ledger.Presence(push.Goodbye)
 		g.cut(wk)

@@ -16,6 +16,7 @@ const (
 	goneOnes = "internal/targeted/gone.go"
 	calledBy = "internal/delivery/ledger/called.go"
 	ledgers  = "internal/delivery/ledger/ledger.go"
+	parts    = "internal/delivery/ledger/parts.go"
 	tracker  = "internal/offsets/tracker.go"
 	receipts = "internal/push/receipt.go"
 	lineage  = "internal/push/lineage.go"
@@ -410,6 +411,22 @@ func orderMutations() []mutation {
 
 func ledgerMutations() []mutation {
 	return []mutation{
+		{
+			"parts of a receipt say nothing of how far was read before all is listed", parts,
+			"Called: called}", "Called: called, ReadThrough: r.ReadThrough}",
+		},
+		{
+			"parts of a receipt do not say that nothing is read any more before all is listed", parts,
+			"called := r.Called && l.saidCalled", "called := r.Called",
+		},
+		{
+			"all that was delivered is said again when it could not be written in parts", parts,
+			"r.Delivered = slices.Concat(r.Delivered, p.Delivered)", "r.Delivered = p.Delivered",
+		},
+		{
+			"a part of a receipt takes up no more than it says", parts,
+			"return list[:n:n], list[n:]", "return list[:n:n], list[min(n+1, len(list)):]",
+		},
 		{
 			"a receipt reads through to what was looked at, and no further", ledgers,
 			"r.ReadThrough = l.readThrough\n", "r.ReadThrough = l.readThrough + 1\n",

@@ -1,6 +1,7 @@
 package simulation
 
 import (
+	"math"
 	"slices"
 	"time"
 
@@ -152,13 +153,19 @@ func (c *custodian) learnWords(r *push.Receipt) {
 // heard says whether the custodian has read a receipt, and has to heed it.
 func (c *custodian) heard(receipt int64) bool { return receipt >= c.start.Heed && receipt < c.nextRec }
 
-// checkThrough: a receipt of a gateway is durable.
-func (g *gateway) checkThrough(wk *worker) {
-	for wk.cutIn == wk.stints && wk.listed < len(wk.owned) && wk.owned[wk.listed].offset < wk.writing.ReadThrough {
+// checkThrough: a receipt of a gateway, or a part of one, is durable. That it reads no more,
+// which it did by its last one, is evidence of all that it has read.
+func (g *gateway) checkThrough(wk *worker, r *push.Receipt) {
+	through := r.ReadThrough
+	if r.Called && wk.saidToRead {
+		through = math.MaxInt64
+	}
+	wk.saidToRead = !r.Called
+	for wk.cutIn == wk.stints && wk.listed < len(wk.owned) && wk.owned[wk.listed].offset < through {
 		o := wk.owned[wk.listed]
 		if !o.listed {
 			g.w.broken(throughIsEvidence, g.w.partitions[wk.number].requests[o.offset].message,
-				"%s has said that it had read through %d, and never listed offering %d/%d, which it had", g.who, wk.writing.ReadThrough, wk.number, o.offset)
+				"%s has said that it had read through %d, and never listed offering %d/%d, which it had", g.who, through, wk.number, o.offset)
 			return
 		}
 		wk.listed++

@@ -75,6 +75,7 @@ type World struct {
 	visits     []func() // calls that were given up and are still under way
 	directory  register
 	operator   *rand.Rand // nil: nobody gives commands
+	brevity    brevity
 
 	story   *story
 	failure *Failure
@@ -101,7 +102,7 @@ func newWorld(seed uint64, told bool) *World {
 	rng := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // it must be the same each time
 	w := &World{seed: seed, rng: rng, now: epoch0, nature: drawNature(rng)}
 	drawWays(seed, &w.nature)
-	w.operator = drawOperator(seed)
+	w.operator, w.brevity = drawOperator(seed), drawBrevity(seed)
 	if told {
 		w.story = &story{}
 	}

@@ -27,7 +27,12 @@ func (l *Ledger) Parts(r push.Receipt, most Most) []push.Receipt {
 	called := r.Called && l.saidCalled
 	l.mu.Unlock()
 	var parts []push.Receipt
-	for len(r.Delivered)+len(r.Held)+len(r.Queued)+len(r.Failed) > most.Offsets {
+	if listed(&r) > most.Offsets {
+		for _, list := range [][]int64{r.Delivered, r.Held, r.Queued} {
+			slices.Sort(list) // neighbours take less room together
+		}
+	}
+	for listed(&r) > most.Offsets {
 		part := push.Receipt{Node: r.Node, Epoch: r.Epoch, Called: called}
 		r.Presence, part.Presence = later(r.Presence)
 		room := most.Offsets
@@ -45,6 +50,10 @@ func (l *Ledger) Parts(r push.Receipt, most Most) []push.Receipt {
 		parts = append(parts, part)
 	}
 	return append(parts, r)
+}
+
+func listed(r *push.Receipt) int {
+	return len(r.Delivered) + len(r.Held) + len(r.Queued) + len(r.Failed)
 }
 
 // divide takes of a list what there is room for.
