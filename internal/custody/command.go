@@ -42,7 +42,10 @@ func (m *Machine) commanded(w push.CommandWait) *entry {
 
 func (m *Machine) obey(mark *receiptMark, e *entry, kind push.CommandKind, text string) {
 	if e.state.countsAsWaiting() == 0 {
-		return // it is on its way out already
+		if e.state != inFlight {
+			m.hold(e, mark) // it is on its way out already, and still waits for a successor until it is out
+		}
+		return
 	}
 	if kind == push.Discard {
 		m.hold(e, mark)

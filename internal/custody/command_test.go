@@ -70,6 +70,19 @@ func TestWhatIsOfferedAlreadyIsNotDiscarded(t *testing.T) {
 	assert.Equal(t, []custody.ActionKind{custody.Offer, custody.EndWait}, kinds(b.write()))
 }
 
+func TestASuccessorDiscardsWhatWasOnItsWayOutAndNeverOut(t *testing.T) {
+	b := offline(t)
+	b.passHeard(2*policy().Custody.OfflineRecheck, 1)
+	offer := b.only(custody.Offer)
+	commanded := b.receipts
+	b.command(push.Discard, 0)
+	assert.Empty(t, b.Actions(), "it is on its way out")
+	assert.Equal(t, commanded, b.Positions().Receipts, "a successor may find it waiting, and has to read the command")
+	b.done(offer)
+	b.done(b.only(custody.EndWait))
+	assert.Equal(t, b.receipts, b.Positions().Receipts)
+}
+
 func TestAWaitThatIsBeingWrittenIsDiscardedWhenItIsThere(t *testing.T) {
 	b := started(t)
 	b.request(0)

@@ -37,10 +37,12 @@ func TestSeedsThatOnceFoundSomethingFindNothing(t *testing.T) {
 		}
 	}
 	for seed, found := range map[uint64]string{
-		54:    "a message that had expired for the gateway only was offered again and again",
-		545:   "a look-up that was remembered made a user absent who was there for another type",
-		1824:  "a device that was named during a look-up was left out",
-		66576: "a restored wait, ahead of what had been read, was not found by whoever could call its user",
+		54:     "a message that had expired for the gateway only was offered again and again",
+		545:    "a look-up that was remembered made a user absent who was there for another type",
+		1824:   "a device that was named during a look-up was left out",
+		66576:  "a restored wait, ahead of what had been read, was not found by whoever could call its user",
+		261995: "an operator's discard of what was on its way out was forgotten, and its custodian died before it was out",
+		69775:  "a receipt, of which only the first parts had been written, was forgotten to have said that its gateway reads",
 	} {
 		if f := Play(seed); f != nil {
 			assert.Fail(t, "it does again", "%s\n%v", found, f)

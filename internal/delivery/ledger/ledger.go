@@ -43,7 +43,8 @@ type Ledger struct {
 	// stint counts the changes between reading and being called; cut is that of the
 	// last receipt.
 	stint, cut int
-	// saidCalled: so did the last receipt that is durable.
+	// saidCalled: so did the last receipt that is durable, and no part of a later one said
+	// otherwise.
 	saidCalled bool
 
 	reading bool           // the reader is in the middle of a batch
@@ -223,10 +224,12 @@ func (l *Ledger) Cut() push.Receipt {
 	return r
 }
 
-// Uncut takes back a receipt that could not be written: the next one says it.
+// Uncut takes back a receipt that could not be written: the next one says it. Parts of it
+// may be durable all the same.
 func (l *Ledger) Uncut(r push.Receipt) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.saidCalled = l.saidCalled && r.Called
 	n := &l.next
 	n.Presence = max(n.Presence, r.Presence)
 	n.Delivered = append(r.Delivered, n.Delivered...)
@@ -250,8 +253,8 @@ func (l *Ledger) Uncut(r push.Receipt) {
 	l.item()
 }
 
-// Durable settles what a written receipt, or part of one, says. Queued offsets are not settled by
-// it: nothing has been done about them yet.
+// Durable settles what a written receipt, or part of one, says. Queued offsets are not
+// settled by it: nothing has been done about them yet.
 func (l *Ledger) Durable(r *push.Receipt) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

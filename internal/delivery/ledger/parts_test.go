@@ -101,6 +101,24 @@ func TestThatAGatewayReadsNoMoreIsSaidWhenAllOffsetsAreListed(t *testing.T) {
 	assert.Equal(t, []bool{false, false, false, false, false}, called(false), "a gateway that has begun to read is waited for")
 }
 
+func TestAReceiptThatCouldNotBeWrittenMayHaveSaidInPartThatTheGatewayReads(t *testing.T) {
+	l := New(0, nil)
+	said := func(called bool) []bool {
+		r := long()
+		r.Called = called
+		var said []bool
+		for _, p := range l.Parts(r, Most{Offsets: 12, Sessions: 5}) {
+			said = append(said, p.Called)
+		}
+		return said
+	}
+	l.Durable(&push.Receipt{Called: true})
+	l.Uncut(push.Receipt{Called: true})
+	assert.Equal(t, []bool{true, true, true, true}, said(true))
+	l.Uncut(push.Receipt{Called: false})
+	assert.Equal(t, []bool{false, false, false, true}, said(true))
+}
+
 func TestPartsAreTheWholeAgainAlsoAfterTheyWereEncoded(t *testing.T) {
 	for _, presence := range []push.Presence{push.Heartbeat, push.Announce, push.Goodbye} {
 		for encoded := range 6 {
