@@ -121,6 +121,15 @@ func request(user, id string, headers ...push.Header) push.Record {
 	return push.Record{Key: []byte(user), Value: []byte("x"), Headers: h}
 }
 
+// requestsOf returns n requests of a user, whose ids are 0, 1 and so on.
+func requestsOf(user string, n int) []push.Record {
+	list := make([]push.Record, 0, n)
+	for i := range n {
+		list = append(list, request(user, fmt.Sprint(i)))
+	}
+	return list
+}
+
 func header(key, value string) push.Header { return push.Header{Key: key, Value: []byte(value)} }
 
 // all joins what receipts say.
@@ -412,11 +421,7 @@ func TestReadingSlowsDownWhileTooMuchIsUnderWay(t *testing.T) {
 		r.start()
 		var snail slow
 		r.connect("snail", snail.take)
-		var list []push.Record
-		for i := range 100 {
-			list = append(list, request("snail", fmt.Sprint(i)))
-		}
-		r.log.add(0, list...)
+		r.log.add(0, requestsOf("snail", 100)...)
 		pass(time.Minute)
 		assert.Equal(t, 10, snail.count(), "the batch that passes the limit is the last one")
 		for i := range 100 {
@@ -441,11 +446,7 @@ func TestALargeBatchIsNoReasonToHaveMoreUnderWay(t *testing.T) {
 		r.start()
 		var snail slow
 		r.connect("snail", snail.take)
-		var list []push.Record
-		for i := range many {
-			list = append(list, request("snail", fmt.Sprint(i)))
-		}
-		r.log.add(0, list...)
+		r.log.add(0, requestsOf("snail", many)...)
 		pass(2 * time.Second)
 		for _, read := range []int64{1000, 2000, 3000, many} {
 			assert.Equal(t, read, all(r.log.receipts(0)).ReadThrough)
@@ -465,11 +466,7 @@ func TestAPartitionOfManyHasNoMoreUnderWayThanItMay(t *testing.T) {
 		r.connect("snail", snail.take)
 		home := push.Home([]byte("snail"), 8)
 		const reads = 10
-		var list []push.Record
-		for i := range 5 * reads {
-			list = append(list, request("snail", fmt.Sprint(i)))
-		}
-		r.log.add(home, list...) // at once: a reader that looks in between finds smaller batches
+		r.log.add(home, requestsOf("snail", 5*reads)...) // at once: a reader that looks in between finds smaller batches
 		pass(time.Minute)
 		for range reads {
 			assert.Equal(t, 5, snail.count())

@@ -1,7 +1,6 @@
 package delivery_test
 
 import (
-	"fmt"
 	"testing"
 	"time"
 
@@ -70,11 +69,7 @@ func TestMoreThanFitsIntoOneReceiptIsSaidInSeveralThatAreEvidenceTogether(t *tes
 
 				release := make(chan struct{})
 				hold(r, release)
-				list := make([]push.Record, 0, many)
-				for i := range many {
-					list = append(list, request("user", fmt.Sprint(i)))
-				}
-				r.log.add(0, list...)
+				r.log.add(0, requestsOf("user", many)...)
 				pass(time.Second)
 				require.Equal(t, many, len(u.messages)) //nolint:testifylint // as below
 				c.goOn(r, &u, release)
