@@ -421,7 +421,7 @@ func ledgerMutations() []mutation {
 		},
 		{
 			"all that was delivered is said again when it could not be written in parts", parts,
-			"r.Delivered = slices.Concat(r.Delivered, p.Delivered)", "r.Delivered = p.Delivered",
+			"r.Delivered = append(r.Delivered, p.Delivered...)", "r.Delivered = p.Delivered",
 		},
 		{
 			"a part of a receipt takes up no more than it says", parts,

@@ -78,11 +78,11 @@ func Whole(parts []push.Receipt) push.Receipt {
 	r.Presence = max(r.Presence, parts[0].Presence)
 	r.Delivered, r.Held, r.Queued, r.Failed, r.Connected = nil, nil, nil, nil, nil
 	for _, p := range parts {
-		r.Delivered = slices.Concat(r.Delivered, p.Delivered)
-		r.Held = slices.Concat(r.Held, p.Held)
-		r.Queued = slices.Concat(r.Queued, p.Queued)
-		r.Failed = slices.Concat(r.Failed, p.Failed)
-		r.Connected = slices.Concat(r.Connected, p.Connected)
+		r.Delivered = append(r.Delivered, p.Delivered...)
+		r.Held = append(r.Held, p.Held...)
+		r.Queued = append(r.Queued, p.Queued...)
+		r.Failed = append(r.Failed, p.Failed...)
+		r.Connected = append(r.Connected, p.Connected...)
 	}
 	return r
 }
